@@ -1,0 +1,32 @@
+"""Every test runs on 8 forced CPU devices, with JAX at its strictest."""
+
+import os
+import pathlib
+import tempfile
+
+os.environ["XLA_FLAGS"] = (
+  os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+)
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("MPLBACKEND", "agg")
+
+import jax
+import pytest
+
+CACHE = pathlib.Path(
+  os.environ.get(
+    "JAXSSL_TEST_CACHE", pathlib.Path(tempfile.gettempdir()) / "jaxssl-test-cache"
+  )
+)
+jax.config.update("jax_compilation_cache_dir", str(CACHE))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+  """Lets `pytest -m all` select every test, the slow ones included."""
+  for item in items:
+    item.add_marker(pytest.mark.all)
