@@ -1,0 +1,238 @@
+"""Contrastive losses: tell an example's own views or class from everything else.
+
+All take un-normalised projections [batch, dim], compare them by cosine in float32,
+and return one value per row. Nothing is detached here; gradients reach every input.
+`block_size` bounds the memory: the logits are then visited in blocks of so many
+columns and recomputed in the backward pass, O(batch * block_size) instead of
+O(batch^2), with the same value and gradient. It need not divide the batch.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from jaxssl.errors import InputError
+from jaxssl.losses._checks import (
+  check_block_size,
+  check_matrices,
+  check_paired,
+  check_positive,
+  check_rows,
+)
+from jaxssl.losses._streaming import Tags, row_terms
+from jaxssl.ops.numerics import l2_normalize
+
+
+def nt_xent(
+  z_a: jax.Array,
+  z_b: jax.Array,
+  *,
+  temperature: float | jax.Array,
+  block_size: int | None = None,
+) -> jax.Array:
+  """Normalised temperature-scaled cross-entropy of SimCLR.
+
+  Chen et al. 2020, arXiv:2002.05709, eq. 1. Row i of `z_a` and row i of `z_b` are
+  each other's positive; the other 2 * batch - 2 rows of both views are negatives.
+  The mean over rows is the paper's loss; the official TensorFlow code trains on twice
+  that (the sum of two directional means).
+
+  Args:
+    z_a: projections of the first views, [batch, dim], batch at least 2.
+    z_b: projections of the second views, [batch, dim].
+    temperature: divides the cosines, above 0.
+    block_size: columns per block, or None for all at once.
+
+  Returns:
+    One value per row, [2 * batch]: the rows of `z_a`, then the rows of `z_b`.
+
+  Raises:
+    InputError: on other ranks, unequal shapes, a single pair, or a bad option.
+  """
+  _check_views(z_a, z_b, temperature, block_size)
+  z, tags = _both_views(z_a, z_b, temperature)
+  return _attract(_other_samples, z, z, tags, block_size)
+
+
+def decoupled_nt_xent(
+  z_a: jax.Array,
+  z_b: jax.Array,
+  *,
+  temperature: float | jax.Array,
+  block_size: int | None = None,
+) -> jax.Array:
+  """NT-Xent without the positive in the denominator (DCL).
+
+  Yeh et al. 2021, arXiv:2110.06848, loss L_DC, here in both directions (the original
+  code has one). It can be negative.
+
+  Args:
+    z_a: projections of the first views, [batch, dim], batch at least 2.
+    z_b: projections of the second views, [batch, dim].
+    temperature: divides the cosines, above 0.
+    block_size: columns per block, or None for all at once.
+
+  Returns:
+    One value per row, [2 * batch]: the rows of `z_a`, then the rows of `z_b`.
+
+  Raises:
+    InputError: on other ranks, unequal shapes, a single pair, or a bad option.
+  """
+  _check_views(z_a, z_b, temperature, block_size)
+  z, tags = _both_views(z_a, z_b, temperature)
+  return _attract(_other_groups, z, z, tags, block_size)
+
+
+def supcon(
+  z: jax.Array,
+  labels: jax.Array,
+  *,
+  temperature: float | jax.Array,
+  block_size: int | None = None,
+) -> jax.Array:
+  """Supervised contrastive loss: rows of one label attract each other.
+
+  Khosla et al. 2020, arXiv:2004.11362, eq. 2 (the mean over positives is outside the
+  logarithm). A row that has no other row of its label gives 0, as in the official
+  code; the official `base_temperature`, which multiplies the loss by temperature /
+  0.07, is left to the caller.
+
+  Args:
+    z: projections, [batch, dim]; views of an example are rows of the same label.
+    labels: integers, [batch].
+    temperature: divides the cosines, above 0.
+    block_size: columns per block, or None for all at once.
+
+  Returns:
+    One value per row, [batch].
+
+  Raises:
+    InputError: on other ranks, unequal lengths, labels that are not integers, or a
+      bad option.
+  """
+  check_matrices(z=z)
+  check_rows(1, "an empty batch has no loss", z=z)
+  _check_labels(labels, z)
+  _check_options(temperature, block_size)
+  z = _scaled(z, temperature)
+  tags = Tags(sample=jnp.arange(z.shape[0]), group=labels)
+  return _attract(_other_samples, z, z, tags, block_size)
+
+
+def info_nce(
+  query: jax.Array,
+  positive: jax.Array,
+  negatives: jax.Array | None = None,
+  *,
+  temperature: float | jax.Array,
+  block_size: int | None = None,
+) -> jax.Array:
+  """InfoNCE of each query against its positive and negatives, one direction.
+
+  He et al. 2019, arXiv:1911.05722, eq. 1 with `negatives` (a queue); without, the
+  other rows of `positive` are the negatives, as in MoCo v3 (Chen et al. 2021,
+  arXiv:2104.02057, eq. 1), whose code multiplies by 2 * temperature.
+
+  Args:
+    query: [batch, dim].
+    positive: [batch, dim], row i belongs to row i of `query`.
+    negatives: [count, dim], shared by all queries; None takes the other rows of
+      `positive`, then batch is at least 2.
+    temperature: divides the cosines, above 0.
+    block_size: columns per block, or None for all at once.
+
+  Returns:
+    One value per query, [batch].
+
+  Raises:
+    InputError: on other ranks, unequal shapes, too few rows, or a bad option.
+  """
+  check_paired(query=query, positive=positive)
+  check_rows(1, "an empty batch has no loss", query=query)
+  _check_options(temperature, block_size)
+  if negatives is not None:
+    return _against_negatives(query, positive, negatives, temperature, block_size)
+  check_rows(2, "the negatives are the other rows; or pass `negatives`", query=query)
+  query, positive = _scaled(query, temperature), _scaled(positive, temperature)
+  return _attract(_everything, query, positive, _rows(query), block_size)
+
+
+def _against_negatives(query, positive, negatives, temperature, block_size):
+  _check_negatives(query, negatives)
+  query, positive = _scaled(query, temperature), _scaled(positive, temperature)
+  negatives = _scaled(negatives, temperature)
+  own = jnp.sum(query * positive, axis=1)
+  tags = _rows(query), _rows(negatives)
+  rest = row_terms(_everything, query, negatives, *tags, block_size=block_size)
+  return jax.nn.softplus(rest.log_partition - own)
+
+
+def _attract(rule, queries, candidates, tags, block_size):
+  """Log-partition minus the mean positive logit; 0 for rows without positives."""
+  terms = row_terms(rule, queries, candidates, tags, tags, block_size=block_size)
+  mean = terms.positive_sum / jnp.maximum(terms.positives, 1.0)
+  return jnp.where(terms.positives > 0, terms.log_partition - mean, 0.0)
+
+
+def _other_samples(rows, columns):
+  others = rows.sample != columns.sample
+  return others, others & (rows.group == columns.group)
+
+
+def _other_groups(rows, columns):
+  same = rows.group == columns.group
+  return ~same, same & (rows.sample != columns.sample)
+
+
+def _everything(rows, columns):
+  same = rows.group == columns.group
+  return jnp.ones_like(same), same
+
+
+def _both_views(z_a, z_b, temperature):
+  z = jnp.concatenate([_scaled(z_a, temperature), _scaled(z_b, temperature)])
+  rows = jnp.arange(z.shape[0])
+  return z, Tags(sample=rows, group=rows % z_a.shape[0])
+
+
+def _rows(x):
+  rows = jnp.arange(x.shape[0])
+  return Tags(sample=rows, group=rows)
+
+
+def _scaled(x, temperature):
+  """Rows of length 1 / sqrt(temperature), whose products are logits, in float32.
+
+  Dividing both sides (and not one side by the whole temperature) lets one array serve
+  as queries and candidates.
+  """
+  length = jnp.sqrt(jnp.asarray(temperature, jnp.float32))
+  return l2_normalize(x.astype(jnp.float32)) / length
+
+
+def _check_views(z_a, z_b, temperature, block_size):
+  check_paired(z_a=z_a, z_b=z_b)
+  check_rows(2, "the negatives are the other examples", z_a=z_a)
+  _check_options(temperature, block_size)
+
+
+def _check_options(temperature, block_size):
+  check_positive(temperature=temperature)
+  check_block_size(block_size)
+
+
+def _check_negatives(query, negatives):
+  check_matrices(negatives=negatives)
+  check_rows(1, "or None for the other rows of `positive`", negatives=negatives)
+  if query.shape[1] != negatives.shape[1]:
+    raise InputError(
+      f"`negatives` has {negatives.shape[1]} dimensions and `query` {query.shape[1]}; "
+      "pass negatives of [count, dim] with the dim of the query."
+    )
+
+
+def _check_labels(labels, z):
+  if labels.shape != z.shape[:1] or not jnp.issubdtype(labels.dtype, jnp.integer):
+    raise InputError(
+      f"`labels` is {labels.dtype}{list(labels.shape)} for `z` of {list(z.shape)}; "
+      "pass one integer per row of `z`, [batch]."
+    )
