@@ -1,0 +1,155 @@
+"""Compiled steps, shared by all contract tests of a process."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxssl import core
+from jaxssl.mesh import data_mesh, replicated, rows_sharded
+from tests import cases
+
+CASES = {case.name: case for case in cases.CASES}
+
+
+@functools.cache
+def first_state(name: str, norm: str):
+  """The state before the first step."""
+  init = functools.partial(core.init_state, method(name, norm), cases.optimiser())
+  return jax.jit(init)(jax.random.key(0), cases.batch())
+
+
+@functools.cache
+def method(name: str, norm: str, axis_name: str | None = None) -> core.Method:
+  """The method of a row of the table."""
+  return CASES[name].make(norm, axis_name)
+
+
+@functools.cache
+def jitted(name: str, norm: str, devices: int):
+  """The step on a mesh."""
+  mesh = data_mesh(jax.devices()[:devices])
+  return core.jit_step(method(name, norm), cases.optimiser(), mesh), mesh
+
+
+def copy(state):
+  """A copy that may be donated."""
+  return jax.tree.map(jnp.copy, state)
+
+
+def run_jit(name: str, norm: str, devices: int, steps: int):
+  """The state after some steps on a mesh of so many devices."""
+  step, mesh = jitted(name, norm, devices)
+  state = jax.device_put(copy(first_state(name, norm)), replicated(mesh))
+  batch = jax.device_put(cases.batch(), rows_sharded(mesh))
+  for _ in range(steps):
+    state, _ = step(state, batch)
+  return jax.device_get(strip(state))
+
+
+@functools.cache
+def pmapped(name: str, norm: str):
+  """The step under `pmap` over 8 devices."""
+  step = core.pmap_step(method(name, norm, "data"), cases.optimiser())
+  return jax.pmap(step, axis_name="data")
+
+
+def run_pmap(name: str, norm: str, steps: int):
+  """The state after some steps under `pmap`, of the first device."""
+  state = jax.tree.map(
+    lambda x: jnp.broadcast_to(x, (8, *x.shape)), first_state(name, norm)
+  )
+  batch = jax.tree.map(lambda x: x.reshape(8, -1, *x.shape[1:]), cases.batch())
+  for _ in range(steps):
+    state, _ = pmapped(name, norm)(state, batch)
+  return jax.device_get(strip(jax.tree.map(lambda x: x[0], state)))
+
+
+@functools.cache
+def accumulated(name: str, norm: str, micro: int):
+  """The step in micro-batches."""
+  return jax.jit(
+    functools.partial(
+      core.accumulated_step, method(name, norm), cases.optimiser(), micro
+    )
+  )
+
+
+def run_accumulated(name: str, norm: str, micro: int, steps: int):
+  """The state after some steps in micro-batches."""
+  state = first_state(name, norm)
+  for _ in range(steps):
+    state, _ = accumulated(name, norm, micro)(state, cases.batch())
+  return jax.device_get(strip(state))
+
+
+@functools.cache
+def scanned(name: str, norm: str, steps: int):
+  """Several steps in one dispatch."""
+  step = functools.partial(core.train_step, method(name, norm), cases.optimiser())
+  return jax.jit(core.scan_steps(step, steps))
+
+
+def run_scanned(name: str, norm: str, steps: int):
+  """The state after some steps in one dispatch, every one on the whole batch."""
+  data = {"input": cases.batch()["input"]}
+  indices = jnp.tile(jnp.arange(cases.BATCH, dtype=jnp.int32), (steps, 1))
+  state, metrics = scanned(name, norm, steps)(first_state(name, norm), data, indices)
+  assert metrics["loss"].shape == (steps,)
+  return jax.device_get(strip(state))
+
+
+def strip(state):
+  """The state without its key, which is no array of numbers."""
+  return state._replace(key=jax.random.key_data(state.key))
+
+
+def largest_difference(a, b) -> float:
+  """Of any two entries of two states."""
+  return float(np.abs(cases.flat(a) - cases.flat(b)).max())
+
+
+@functools.cache
+def gradient(name: str, runner: str) -> np.ndarray:
+  """The raw gradient of the first step, by one of the runners (layer norm)."""
+  tx = optax.sgd(1.0)
+  plain, mapped = method(name, "layer"), method(name, "layer", "data")
+  plain = plain._replace(update=core.Method._field_defaults["update"])
+  mapped = mapped._replace(update=plain.update)
+  state = jax.jit(functools.partial(core.init_state, plain, tx))(
+    jax.random.key(0), cases.batch()
+  )
+  before = cases.flat(state.params)
+  return before - cases.flat(_one_step(runner, plain, mapped, tx, state))
+
+
+def _one_step(runner, plain, mapped, tx, state):
+  """Returns the parameters after one step of a runner called KIND-COUNT."""
+  kind, count = runner.rsplit("-")[0], int(runner.rsplit("-")[1])
+  if kind == "jit":
+    mesh = data_mesh(jax.devices()[:count])
+    state = jax.device_put(copy(state), replicated(mesh))
+    batch = jax.device_put(cases.batch(), rows_sharded(mesh))
+    return core.jit_step(plain, tx, mesh)(state, batch)[0].params
+  if kind == "pmap":
+    states = jax.tree.map(lambda x: jnp.broadcast_to(x, (8, *x.shape)), state)
+    batch = jax.tree.map(lambda x: x.reshape(8, -1, *x.shape[1:]), cases.batch())
+    after, _ = jax.pmap(core.pmap_step(mapped, tx), axis_name="data")(states, batch)
+    return jax.tree.map(lambda x: x[0], after.params)
+  step = functools.partial(core.accumulated_step, plain, tx, count)
+  return jax.jit(step)(state, cases.batch())[0].params
+
+
+def flops_of_accumulated(name: str, norm: str, *, micro: int) -> float:
+  """FLOPs per device of a step in micro-batches on a mesh of 8."""
+  mesh = data_mesh()
+  batch = cases.batch(rows=64)
+  step = functools.partial(
+    core.accumulated_step, method(name, norm), cases.optimiser(), micro
+  )
+  shardings = (replicated(mesh), rows_sharded(mesh))
+  jitted_step = jax.jit(step, in_shardings=shardings)
+  compiled = jitted_step.lower(first_state(name, norm), batch).compile()
+  return compiled.cost_analysis()["flops"]

@@ -1,0 +1,84 @@
+"""Contract 1: every runner ends in the same state, and has the same gradient."""
+
+import jax
+import numpy as np
+import pytest
+
+from jaxssl import core
+from tests import cases
+from tests.contracts import runners
+
+EVERYDAY_STEPS, ALL_STEPS = 2, 5
+names = pytest.mark.parametrize("name", cases.NAMES)
+
+
+def assert_same(got, expected):
+  assert runners.largest_difference(got, expected) < 1e-5
+
+
+@names
+def test_mesh_of_8_is_mesh_of_1(name):
+  one = runners.run_jit(name, "batch", 1, EVERYDAY_STEPS)
+  assert_same(runners.run_jit(name, "batch", 8, EVERYDAY_STEPS), one)
+
+
+@names
+def test_pmap_over_8_is_mesh_of_1(name):
+  one = runners.run_jit(name, "batch", 1, EVERYDAY_STEPS)
+  assert_same(runners.run_pmap(name, "batch", EVERYDAY_STEPS), one)
+
+
+@names
+def test_accumulation_by_4_is_the_whole_batch(name):
+  whole = runners.run_jit(name, "layer", 1, EVERYDAY_STEPS)
+  assert_same(runners.run_accumulated(name, "layer", 4, EVERYDAY_STEPS), whole)
+
+
+@names
+def test_scan_of_5_is_5_steps(name):
+  one = runners.run_jit(name, "batch", 1, ALL_STEPS)
+  assert_same(runners.run_scanned(name, "batch", ALL_STEPS), one)
+
+
+@pytest.mark.slow
+@names
+def test_all_runners_agree_after_5_steps(name):
+  one = runners.run_jit(name, "layer", 1, ALL_STEPS)
+  assert_same(runners.run_jit(name, "layer", 8, ALL_STEPS), one)
+  assert_same(runners.run_pmap(name, "layer", ALL_STEPS), one)
+  assert_same(runners.run_accumulated(name, "layer", 4, ALL_STEPS), one)
+  assert_same(runners.run_scanned(name, "layer", ALL_STEPS), one)
+  one = runners.run_jit(name, "batch", 1, ALL_STEPS)
+  assert_same(runners.run_jit(name, "batch", 8, ALL_STEPS), one)
+  assert_same(runners.run_pmap(name, "batch", ALL_STEPS), one)
+
+
+@names
+def test_raw_gradients_agree(name):
+  """Plain SGD with rate 1 moves the parameters by exactly the gradient."""
+  expected = runners.gradient(name, "jit-1")
+  scale = np.abs(expected).max()
+  assert scale > 0
+  for runner in ("jit-8", "pmap-8", "accumulated-4"):
+    got = runners.gradient(name, runner)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5 * scale, err_msg=runner)
+
+
+@names
+def test_runs_under_vmap_are_separate_runs(name):
+  method, tx = runners.method(name, "layer"), cases.optimiser()
+  keys = jax.random.split(jax.random.key(3), 2)
+  states = jax.jit(lambda k: core.init_runs(method, tx, k, cases.batch()))(keys)
+  states, _ = jax.jit(core.step_runs(method, tx))(states, cases.batch())
+  step, _ = runners.jitted(name, "layer", 1)
+  init = jax.jit(lambda k: core.init_state(method, tx, k, cases.batch()))
+  for i, key in enumerate(keys):
+    alone, _ = step(init(key), cases.batch())
+    assert_same(jax.tree.map(lambda x, i=i: x[i], runners.strip(states)), runners.strip(alone))
+
+
+def test_accumulation_takes_strided_slices():
+  """On a mesh of 8, 4 micro-batches cost no more arithmetic than the whole batch."""
+  name, norm = "vicreg", "layer"
+  whole = runners.flops_of_accumulated(name, norm, micro=1)
+  assert runners.flops_of_accumulated(name, norm, micro=4) < 1.5 * whole

@@ -1,0 +1,120 @@
+"""Contracts 2, 3 and 5: one trace, a fixed point, no leak of gradients."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxssl import core
+from tests import cases
+from tests.contracts import runners
+
+names = pytest.mark.parametrize("name", cases.NAMES)
+
+
+@names
+def test_one_trace_and_no_host_transfer(name):
+  step, _ = runners.jitted(name, "batch", 1)
+  state, batch = runners.copy(runners.first_state(name, "batch")), cases.batch()
+  state, _ = step(state, batch)
+  traces = step._cache_size()
+  with jax.transfer_guard("disallow"):
+    for _ in range(2):
+      state, metrics = step(state, batch)
+  assert step._cache_size() == traces
+  assert np.isfinite(float(metrics["loss"]))
+  assert int(state.step) == 3
+
+
+@names
+def test_structure_dtypes_and_shardings_are_a_fixed_point(name):
+  step, _ = runners.jitted(name, "batch", 1)
+  before, _ = step(runners.copy(runners.first_state(name, "batch")), cases.batch())
+  describe = lambda x: (x.shape, x.dtype, x.weak_type, x.sharding)
+  expected = jax.tree.map(describe, before)
+  after, _ = step(before, cases.batch())
+  assert jax.tree.map(describe, after) == expected
+
+
+@names
+def test_init_works_on_shapes_alone(name):
+  init = functools.partial(
+    core.init_state, runners.method(name, "batch"), cases.optimiser()
+  )
+  shapes = jax.eval_shape(lambda: cases.batch())
+  abstract = jax.eval_shape(init, jax.random.key(0), shapes)
+  real = runners.first_state(name, "batch")
+  same = jax.tree.map(lambda a, b: (a.shape, a.dtype) == (b.shape, b.dtype), abstract, real)
+  assert all(jax.tree.leaves(same))
+
+
+@names
+def test_init_does_not_read_values(name):
+  init = functools.partial(
+    core.init_state, runners.method(name, "batch"), cases.optimiser()
+  )
+  zeros = jax.tree.map(jnp.zeros_like, cases.batch())
+  state = jax.jit(init)(jax.random.key(0), zeros)
+  expected = runners.strip(runners.first_state(name, "batch"))
+  assert runners.largest_difference(runners.strip(state), expected) == 0
+
+
+@names
+def test_no_two_leaves_alias(name):
+  leaves = jax.tree.leaves(runners.strip(runners.first_state(name, "batch")))
+  pointers = [x.unsafe_buffer_pointer() for x in leaves if x.size]
+  assert len(set(pointers)) == len(pointers)
+
+
+@names
+def test_loss_falls_on_a_toy_batch(name):
+  step, _ = runners.jitted(name, "batch", 1)
+  state, losses = runners.copy(runners.first_state(name, "batch")), []
+  for _ in range(40):
+    state, metrics = step(state, cases.batch())
+    losses.append(float(metrics["loss"]))
+  assert np.mean(losses[-5:]) < np.mean(losses[:5]) - 0.02 * abs(np.mean(losses[:5]))
+
+
+@names
+def test_no_gradient_reaches_what_is_frozen(name):
+  case, method = runners.CASES[name], runners.method(name, "layer")
+  state = runners.first_state(name, "layer")
+  keys = core.row_keys(state, cases.BATCH)
+
+  def loss(extra):
+    outputs, extra = method.forward(
+      state.params, extra, cases.batch(), keys, state.step
+    )
+    return method.objective(state.params, extra, outputs, state.step)[0]
+
+  grads = jax.grad(loss, allow_int=True)(state.extra)
+  frozen = case.frozen(state._replace(extra=grads))
+  for leaf in jax.tree.leaves(frozen):
+    np.testing.assert_array_equal(np.asarray(leaf), 0)
+
+
+@names
+def test_encode_is_the_features_of_the_unaugmented_input(name):
+  method, state = runners.method(name, "batch"), runners.first_state(name, "batch")
+  batch = cases.batch()
+  features = method.encode(state.params, state.extra, batch)
+  assert features.shape == (cases.BATCH, 32)
+  halves = [
+    method.encode(state.params, state.extra, jax.tree.map(lambda x, i=i: x[i::2], batch))
+    for i in (0, 1)
+  ]
+  np.testing.assert_allclose(features[0::2], halves[0], atol=1e-6)
+  patches = method.encode(state.params, state.extra, batch, patches=True)
+  assert patches.shape[:2] == (cases.BATCH, cases.SIDE)
+
+
+@names
+def test_uint8_images_are_the_floats_they_stand_for(name):
+  method, state = runners.method(name, "batch"), runners.first_state(name, "batch")
+  raw = np.arange(4 * 64, dtype=np.uint8).reshape(4, 8, 8, 1)
+  floats = raw.astype(np.float32) / 255
+  encode = lambda x: method.encode(state.params, state.extra, {"input": jnp.asarray(x)})
+  np.testing.assert_allclose(encode(raw), encode(floats), atol=1e-6)
