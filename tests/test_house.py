@@ -31,7 +31,9 @@ def imported(tree):
   """All parts of the package that a file imports, anywhere in it."""
   for node in ast.walk(tree):
     if isinstance(node, ast.Import):
-      yield from (a.name.split(".")[1] for a in node.names if a.name.startswith("jaxssl."))
+      yield from (
+        a.name.split(".")[1] for a in node.names if a.name.startswith("jaxssl.")
+      )
     elif isinstance(node, ast.ImportFrom) and node.module == "jaxssl":
       yield from (a.name for a in node.names)
     elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("jaxssl."):
@@ -103,13 +105,24 @@ def test_no_module_is_large():
 
 
 def test_heavy_packages_are_imported_where_they_are_used():
-  lazy = {"tyro", "tensorflow_datasets", "grain", "matplotlib", "sklearn", "tensorboardX"}
+  lazy = {
+    "tyro",
+    "tensorflow_datasets",
+    "grain",
+    "matplotlib",
+    "sklearn",
+    "tensorboardX",
+  }
   for path in FILES:
     for node in ast.parse(path.read_text()).body:
       names = [a.name for a in getattr(node, "names", [])]
       if isinstance(node, ast.ImportFrom):
         names = [node.module or ""]
-      tops = {n.split(".")[0] for n in names} if isinstance(node, ast.Import | ast.ImportFrom) else set()
+      tops = (
+        {n.split(".")[0] for n in names}
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        else set()
+      )
       assert not tops & lazy, f"{path.name} imports {tops & lazy} at its top"
 
 

@@ -148,13 +148,13 @@ def test_byol():
   pair = variables(case.inputs, "initial/online/", "mlp")
   params, stats = with_predictor(case, "initial", pair)
   target, target_stats = variables(case.inputs, "initial/target/", "mlp")
-  extra = ByolExtra(
-    {"batch_stats": stats}, target, {"batch_stats": target_stats}
-  )
+  extra = ByolExtra({"batch_stats": stats}, target, {"batch_stats": target_stats})
   states, losses = run(case, method, *first_state(case, params, extra))
   np.testing.assert_allclose(losses, case.outputs["losses"], rtol=1e-5)
   last = states[-1]
-  online = with_predictor(case, "final", variables(case.outputs, "final/online/", "mlp"))
+  online = with_predictor(
+    case, "final", variables(case.outputs, "final/online/", "mlp")
+  )
   got = last.params, last.extra.stats["batch_stats"]
   assert_arrays(case, "online", got, online, updates=2 * STEPS)
   got = last.extra.target, last.extra.target_stats["batch_stats"]

@@ -197,7 +197,8 @@ def _source(listing, classes, size, resident_bytes) -> Source:
     images = [_decode_again(paths[i], size) for i in indices]
     return _batch(np.stack(images), labels[indices])
 
-  return LazySource(read, len(paths), skipped)
+  files = tuple(listing.paths[i] for i in keep)
+  return LazySource(read, len(paths), skipped, files)
 
 
 def _resident(listing, classes, size):
@@ -208,7 +209,8 @@ def _resident(listing, classes, size):
 
   keep, skipped = _readable(listing, _try_all(fill, listing))
   kept = images[keep] if skipped else images
-  return ArraySource(_batch(kept, _labels(listing, classes, keep)), skipped)
+  files = tuple(listing.paths[i] for i in keep)
+  return ArraySource(_batch(kept, _labels(listing, classes, keep)), skipped, files)
 
 
 def _try_all(visit: Callable[[int], None], listing: Listing) -> Iterable[str | None]:

@@ -35,10 +35,12 @@ class Source(Protocol):
   Attributes:
     resident: whether all examples are in memory, as `arrays()`.
     skipped: what could not be read and was left out, "name: reason" each.
+    files: the file of each example, relative to its folder; empty without files.
   """
 
   resident: bool
   skipped: tuple[str, ...]
+  files: tuple[str, ...]
 
   def __len__(self) -> int:
     """Returns the number of examples."""
@@ -77,10 +79,12 @@ class ArraySource:
   Attributes:
     data: `input` [n, ...] and, where known, `label` int32 [n].
     skipped: what could not be read, "name: reason" each.
+    files: the file of each example, where there is one.
   """
 
   data: Arrays
   skipped: tuple[str, ...] = ()
+  files: tuple[str, ...] = ()
 
   resident = True
 
@@ -103,11 +107,13 @@ class LazySource:
     read: positions, int [n] -> batch dict; called from several threads at once.
     length: number of examples.
     skipped: what could not be read, "name: reason" each.
+    files: the file of each example, where there is one.
   """
 
   read: Callable[[np.ndarray], Arrays]
   length: int
   skipped: tuple[str, ...] = ()
+  files: tuple[str, ...] = ()
 
   resident = False
 

@@ -88,7 +88,7 @@ def row_terms(
 
 
 def _vary_alike(a, b):
-  """Adds zeros that make both vary over the same devices, as loops in shard_map must."""
+  """Adds zeros so that both vary over the same devices, as a loop in shard_map must."""
   return a + jnp.zeros_like(b[:1]), b + jnp.zeros_like(a[:1])
 
 

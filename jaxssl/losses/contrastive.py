@@ -4,7 +4,8 @@ All take un-normalised projections [batch, dim], compare them by cosine in float
 and return one value per row. Nothing is detached here; gradients reach every input.
 `block_size` bounds the memory: the logits are then visited in blocks of so many
 columns and recomputed in the backward pass, O(batch * block_size) instead of
-O(batch^2), with the same value and gradient. It need not divide the batch.
+O(batch^2), with the same value and gradient. It need not divide the batch; on a mesh,
+a multiple of the number of devices keeps every block spread over all of them.
 """
 
 import jax

@@ -74,7 +74,9 @@ def test_runs_under_vmap_are_separate_runs(name):
   init = jax.jit(lambda k: core.init_state(method, tx, k, cases.batch()))
   for i, key in enumerate(keys):
     alone, _ = step(init(key), cases.batch())
-    assert_same(jax.tree.map(lambda x, i=i: x[i], runners.strip(states)), runners.strip(alone))
+    assert_same(
+      jax.tree.map(lambda x, i=i: x[i], runners.strip(states)), runners.strip(alone)
+    )
 
 
 def test_accumulation_takes_strided_slices():

@@ -46,7 +46,9 @@ def test_init_works_on_shapes_alone(name):
   shapes = jax.eval_shape(lambda: cases.batch())
   abstract = jax.eval_shape(init, jax.random.key(0), shapes)
   real = runners.first_state(name, "batch")
-  same = jax.tree.map(lambda a, b: (a.shape, a.dtype) == (b.shape, b.dtype), abstract, real)
+  same = jax.tree.map(
+    lambda a, b: (a.shape, a.dtype) == (b.shape, b.dtype), abstract, real
+  )
   assert all(jax.tree.leaves(same))
 
 
@@ -103,7 +105,9 @@ def test_encode_is_the_features_of_the_unaugmented_input(name):
   features = method.encode(state.params, state.extra, batch)
   assert features.shape == (cases.BATCH, 32)
   halves = [
-    method.encode(state.params, state.extra, jax.tree.map(lambda x, i=i: x[i::2], batch))
+    method.encode(
+      state.params, state.extra, jax.tree.map(lambda x, i=i: x[i::2], batch)
+    )
     for i in (0, 1)
   ]
   np.testing.assert_allclose(features[0::2], halves[0], atol=1e-6)

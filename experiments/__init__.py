@@ -1,0 +1,1 @@
+"""Experiments by name. The registry loads these files; nothing imports them."""

@@ -1,0 +1,87 @@
+"""Features of the user's own files, by the encoder of a run."""
+
+import pathlib
+from collections.abc import Callable
+
+import jax
+import numpy as np
+
+from jaxssl import data, evals, runs
+from jaxssl.errors import InputError
+from jaxssl.mesh import data_mesh
+
+
+def embed(
+  run: str | pathlib.Path,
+  source: str,
+  out: str | pathlib.Path,
+  *,
+  patches: bool = False,
+) -> str:
+  """Writes features of a data set to an `.npz`.
+
+  The file has `features` [n, dim] (or [n, patches, dim]), `label` where known, and
+  `file` where the data is a folder of images.
+
+  Args:
+    run: the run's folder.
+    source: a folder of images, an .npz, or the name of a data set.
+    out: the file to write.
+    patches: the encoder's features before pooling.
+
+  Returns:
+    A sentence that says what was written.
+
+  Raises:
+    InputError: if the run or the data cannot be read, or the images do not have the
+      form of those that the run was trained on.
+  """
+  mesh = data_mesh(jax.devices()[:1])
+  experiment = runs.reopen(run)
+  variables = runs.variables_of(runs.restore(run, experiment, mesh).state)
+  encode = runs.make_encode(experiment, mesh)
+  shape = example_shape(experiment.data.train)
+  examples = open_like(source, shape)
+  convert = channel_converter(example_shape(examples), shape)
+  features, labels = evals.extract(
+    lambda x: encode(variables, convert(x), patches), examples
+  )
+  found = {"features": features}
+  if labels is not None:
+    found["label"] = labels
+  if examples.files:
+    found["file"] = np.asarray(examples.files)
+  np.savez(out, **found)
+  return f"{out}: features {features.shape} of {len(features)} examples."
+
+
+def example_shape(source: data.Source) -> tuple[int, ...]:
+  """Returns the shape of one example of a source."""
+  return source[np.zeros(1, np.int32)]["input"].shape[1:]
+
+
+def open_like(source: str, shape: tuple[int, ...]) -> data.Source:
+  """Opens a data set with images of `shape`; folders are resized to it.
+
+  Raises:
+    InputError: if the images have another size and cannot be resized.
+  """
+  fixed = source == "digits" or source.endswith(".npz")
+  examples = data.open_data(source, size=None if fixed else shape[0]).train
+  found = example_shape(examples)
+  if found[:-1] != shape[:-1]:
+    raise InputError(
+      f"The images of {source} are {found}, but this run's encoder was trained on "
+      f"{shape}; resize them, or give a folder of image files."
+    )
+  return examples
+
+
+def channel_converter(have: tuple[int, ...], want: tuple[int, ...]) -> Callable:
+  """Returns a function of uint8 images that makes grey of colour, or colour of grey."""
+  if have[-1] == want[-1]:
+    return lambda x: x
+  if want[-1] == 1:
+    luma = np.asarray([0.299, 0.587, 0.114], np.float32)
+    return lambda x: np.round(x @ luma)[..., None].astype(np.uint8)
+  return lambda x: np.repeat(x, want[-1], axis=-1)

@@ -1,0 +1,203 @@
+"""The table that says what pretraining bought: raw pixels, untrained, trained."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxssl.errors import InputError, nearest
+from jaxssl.evals.features import Encode, extract
+from jaxssl.evals.few_label import few_label
+from jaxssl.evals.knn import knn_accuracy
+from jaxssl.evals.linear_probe import linear_accuracy
+from jaxssl.ops.numerics import to_float
+
+PROTOCOLS = {
+  "knn": "kNN: 20 nearest neighbours by cosine, weights exp(cosine / 0.07)",
+  "linear": (
+    "linear: softmax regression on standardised features, SGD with Nesterov momentum, "
+    "batch 256, cosine from 0.05, 30 epochs but at least 1,000 steps, last step"
+  ),
+  "few-label": (
+    "labels: logistic regression (C = 10) on l2-normalised features, so many labels "
+    "a class, mean ± standard deviation of 10 draws, the same for every row"
+  ),
+}
+PER_CLASS = (1, 5, 10)
+SIDE = 32  # larger images are shrunk to this before their pixels count as features
+
+
+class Table(NamedTuple):
+  """Accuracies in percent on the test split; `_asdict()` of it can be written as JSON.
+
+  Attributes:
+    rows: one dict a set of features: "features" (its name), and per protocol "knn",
+      "linear" (numbers) and "few_label" ({"5": [mean, standard deviation], ...}).
+    protocols: a line on each protocol used.
+    reason: why there are no rows; "" where there are.
+  """
+
+  rows: list[dict[str, Any]]
+  protocols: list[str]
+  reason: str
+
+
+def evaluate(
+  encode: Encode,
+  untrained_encode: Encode,
+  data_set: Any,
+  *,
+  protocols: Sequence[str] = tuple(PROTOCOLS),
+) -> Table:
+  """Compares an encoder with raw pixels and with itself before training.
+
+  Args:
+    encode: trained encoder, inputs [batch, ...] -> features [batch, dim], jitted.
+    untrained_encode: the same encoder as it was initialised.
+    data_set: a data set with `name`, `train`, `test` and `classes`.
+    protocols: any of "knn", "linear", "few-label".
+
+  Returns:
+    The table; without rows, and with a reason, where the data set has no test split
+    or no labels.
+
+  Raises:
+    InputError: if a protocol is not known.
+  """
+  _check_protocols(protocols)
+  described = [PROTOCOLS[name] for name in protocols]
+  if reason := _unusable(data_set):
+    return Table([], described, reason)
+  encoders = {
+    _raw_name(data_set): raw_features,
+    "untrained encoder": untrained_encode,
+    "trained encoder": encode,
+  }
+  rows = [
+    evaluate_row(name, function, data_set, protocols=protocols)
+    for name, function in encoders.items()
+  ]
+  return Table(rows, described, "")
+
+
+def evaluate_row(
+  name: str,
+  encode: Encode,
+  data_set: Any,
+  *,
+  protocols: Sequence[str] = tuple(PROTOCOLS),
+) -> dict[str, Any]:
+  """One row of the table: the accuracies of the features that `encode` gives.
+
+  Args:
+    name: what the row is called.
+    encode: inputs [batch, ...] -> features [batch, dim], jitted.
+    data_set: with labels and a test split.
+    protocols: any of "knn", "linear", "few-label".
+
+  Returns:
+    A dict as `Table` describes it.
+  """
+  _check_protocols(protocols)
+  data = (*extract(encode, data_set.train), *extract(encode, data_set.test))
+  classes = len(data_set.classes) or int(max(data[1].max(), data[3].max())) + 1
+  row = {"features": name}
+  if "knn" in protocols:
+    row["knn"] = knn_accuracy(*data, k=min(20, len(data[1])), classes=classes)
+  if "linear" in protocols:
+    row["linear"] = linear_accuracy(*data, classes=classes)
+  if "few-label" in protocols:
+    row["few_label"] = _few_label(*data)
+  return row
+
+
+@jax.jit
+def raw_features(inputs: Any) -> jax.Array:
+  """Inputs as they are, float32 [batch, values]; pixels in [0, 1].
+
+  Images with a side above 32 pixels are shrunk to 32 along that side.
+  """
+  leaves = [_shrink(x).astype(jnp.float32) for x in jax.tree.leaves(to_float(inputs))]
+  return jnp.concatenate([x.reshape(len(x), -1) for x in leaves], axis=1)
+
+
+def as_text(table: Table) -> str:
+  """The table in aligned columns, with the protocols under it; or its reason."""
+  if not table.rows:
+    return table.reason
+  cells = _cells(table.rows)
+  widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+  lines = [
+    "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])])
+    for row in cells
+  ]
+  return "\n".join([*lines, "", "Accuracy in percent.", *table.protocols])
+
+
+def as_markdown(table: Table) -> str:
+  """The table in Markdown, with the protocols under it; or its reason."""
+  if not table.rows:
+    return table.reason
+  header, *rows = _cells(table.rows)
+  rule = ["---", *["---:"] * (len(header) - 1)]
+  lines = ["| " + " | ".join(row) + " |" for row in [header, rule, *rows]]
+  notes = [f"- {line}" for line in table.protocols]
+  return "\n".join([*lines, "", "Accuracy in percent.", "", *notes])
+
+
+def _few_label(train, labels, test, test_labels):
+  """Accuracies for those numbers of labels that every class has."""
+  smallest = np.unique(labels, return_counts=True)[1].min()
+  counts = [count for count in PER_CLASS if count <= smallest]
+  scores = few_label(train, labels, test, test_labels, per_class=counts)
+  return {str(count): list(score) for count, score in scores.items()}
+
+
+def _cells(rows):
+  """Header and rows as strings."""
+  columns = [("knn", "kNN"), ("linear", "linear")]
+  columns = [(key, title) for key, title in columns if key in rows[0]]
+  counts = list(rows[0].get("few_label", {}))
+  labels = [f"{count} label{'' if count == '1' else 's'}" for count in counts]
+  cells = [["features", *[title for _, title in columns], *labels]]
+  for row in rows:
+    accuracies = [f"{row[key]:.1f}" for key, _ in columns]
+    few = ["{:.1f} ± {:.1f}".format(*row["few_label"][count]) for count in counts]
+    cells.append([row["features"], *accuracies, *few])
+  return cells
+
+
+def _unusable(data_set):
+  """Why the data set cannot be used, or ""."""
+  if data_set.test is None or not len(data_set.test):
+    return f"{data_set.name} has no test split, so there is nothing to score."
+  if any("label" not in s[np.arange(1)] for s in (data_set.train, data_set.test)):
+    return f"{data_set.name} has no labels, so there is no accuracy to measure."
+  return ""
+
+
+def _raw_name(data_set):
+  shapes = [x.shape for x in jax.tree.leaves(data_set.train[np.arange(1)]["input"])]
+  if any(len(s) < 4 for s in shapes):
+    return "raw inputs"
+  shrunk = any(max(s[-3:-1]) > SIDE for s in shapes)
+  return f"raw pixels at most {SIDE}x{SIDE}" if shrunk else "raw pixels"
+
+
+def _shrink(x):
+  if x.ndim < 4 or max(x.shape[-3:-1]) <= SIDE:
+    return x
+  height, width = (min(side, SIDE) for side in x.shape[-3:-1])
+  shape = (*x.shape[:-3], height, width, x.shape[-1])
+  return jax.image.resize(x, shape, "linear")
+
+
+def _check_protocols(protocols):
+  for name in protocols:
+    if name not in PROTOCOLS:
+      raise InputError(
+        f"unknown protocol {name!r}; allowed are {', '.join(PROTOCOLS)}."
+        f"{nearest(name, PROTOCOLS)}"
+      )

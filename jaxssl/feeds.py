@@ -1,0 +1,137 @@
+"""How examples reach the step: from the device's memory, or prefetched by the host.
+
+Both feeds see the same batches: the sampler is a pure function of the step.
+"""
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from jaxssl import core
+from jaxssl.data.loader import gather, prefetch, resident, take
+from jaxssl.data.sampler import in_order, index_block, indices, steps_per_epoch
+from jaxssl.mesh import replicated, rows_sharded
+from jaxssl.registry import Experiment
+
+PyTree = Any
+
+
+class Feed(NamedTuple):
+  """The examples of a run and the program that steps over them.
+
+  Attributes:
+    advance: (state, *args) -> state, metrics [steps]; donates the state.
+    chunks: (start, stop) -> iterator of (steps, args), in order.
+    batch: step -> that step's batch, on the mesh.
+    in_order: () -> iterator of (batch, mask [batch]) over all examples by index, the
+      last batch padded; what `Method.refresh` reads.
+    epoch: steps in one epoch.
+  """
+
+  advance: Callable
+  chunks: Callable[[int, int], Iterator[tuple[int, tuple]]]
+  batch: Callable[[int], PyTree]
+  in_order: Callable[[], Iterator[tuple[PyTree, np.ndarray]]]
+  epoch: int
+
+
+def make_feed(experiment: Experiment, mesh: Mesh) -> Feed:
+  """Returns the feed that fits the data: resident where it fits, else prefetched."""
+  if experiment.data.train.resident:
+    return resident_feed(experiment, mesh)
+  return host_feed(experiment, mesh)
+
+
+def resident_feed(experiment: Experiment, mesh: Mesh) -> Feed:
+  """The whole data set lies on the device; several steps are one dispatch."""
+  data = jax.device_put(resident(experiment.data.train), replicated(mesh))
+  k = steps_per_call(experiment)
+  step = functools.partial(core.train_step, experiment.method, experiment.tx)
+  whole = replicated(mesh)
+  rows = rows_sharded(mesh, axis=1)
+  scanned = jax.jit(
+    core.scan_steps(step, k),
+    donate_argnums=0,
+    in_shardings=(whole, whole, rows),
+    out_shardings=whole,
+  )
+  sampler = _sampler(experiment)
+  refreshed = experiment.method.refresh is not None
+  epoch = steps_per_epoch(**_sizes(experiment)) if refreshed else None
+
+  def chunks(start, stop):
+    for first, steps in spans(start, stop, k, epoch):
+      block = index_block(first, steps, **sampler)
+      yield steps, (data, jax.device_put(block, rows))
+
+  taken = jax.jit(take, out_shardings=rows_sharded(mesh))
+
+  def batch(step):
+    return taken(data, indices(step, **sampler))
+
+  return Feed(scanned, chunks, batch, *_by_index(experiment, mesh))
+
+
+def host_feed(experiment: Experiment, mesh: Mesh) -> Feed:
+  """The host assembles batches ahead of the device, one step a dispatch."""
+  source, sampler = experiment.data.train, _sampler(experiment)
+  step = core.jit_step(experiment.method, experiment.tx, mesh)
+  place = functools.partial(jax.device_put, device=rows_sharded(mesh))
+
+  def advance(state, batch):
+    state, metrics = step(state, batch)
+    return state, jax.tree.map(lambda x: x[None], metrics)
+
+  def chunks(start, stop):
+    stream = (indices(s, **sampler) for s in range(start, stop))
+    with prefetch(source, stream, ahead=2) as batches:
+      for rows in batches:
+        yield 1, (place(rows),)
+
+  def batch(step):
+    return place(gather(source, indices(step, **sampler)))
+
+  return Feed(advance, chunks, batch, *_by_index(experiment, mesh))
+
+
+def steps_per_call(experiment: Experiment) -> int:
+  """Steps in one dispatch: one on CPU, else what divides all intervals."""
+  if jax.default_backend() == "cpu":
+    return 1
+  run = experiment.run
+  common = np.gcd.reduce([run.log_every, run.eval_every, run.checkpoint_every])
+  return int(common)
+
+
+def spans(
+  start: int, stop: int, k: int, epoch: int | None
+) -> Iterator[tuple[int, int]]:
+  """Yields (first step, steps): ends at multiples of `k`, of `epoch` and at `stop`."""
+  while start < stop:
+    ends = [stop, start - start % k + k]
+    if epoch is not None:
+      ends.append(start - start % epoch + epoch)
+    yield start, min(ends) - start
+    start = min(ends)
+
+
+def _sizes(experiment):
+  return {"examples": len(experiment.data.train), "batch": experiment.run.batch}
+
+
+def _sampler(experiment):
+  return {**_sizes(experiment), "seed": experiment.run.data_seed}
+
+
+def _by_index(experiment, mesh):
+  source, sizes = experiment.data.train, _sizes(experiment)
+
+  def batches():
+    for index, mask in in_order(**sizes):
+      yield jax.device_put((gather(source, index), mask), rows_sharded(mesh))
+
+  return batches, steps_per_epoch(**sizes)

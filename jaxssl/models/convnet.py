@@ -1,0 +1,83 @@
+"""A plain convolutional net for small images: digits, Fashion-MNIST, CIFAR."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxssl.errors import InputError
+from jaxssl.models.layers import BatchNorm, Factory, check_images, he_init
+
+
+class Conv3x3(nn.Module):
+  """A 3x3 convolution with padding 1 and no bias, as one matrix product.
+
+  The nine shifted images are joined along the channels and multiplied by the kernel.
+  On a CPU this is as fast as XLA's convolution at 28x28 pixels, ten times faster at
+  2x2, and its gradient doesn't slow down inside `scan` or under `vmap` over seeds. It
+  costs nine times the memory of its input: use `ResNet` for large images.
+
+  Attributes:
+    width: channels out.
+    stride: distance between two outputs.
+    dtype: compute dtype; the kernel, [3, 3, in, out], is float32.
+  """
+
+  width: int
+  stride: int
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool, keys: jax.Array | None = None):
+    kernel = self.param("kernel", he_init, (3, 3, x.shape[-1], self.width))
+    kernel = kernel.reshape(-1, self.width).astype(self.dtype)
+    patches = _shifted(x.astype(self.dtype), self.stride)
+    y = patches.reshape(-1, kernel.shape[0]) @ kernel  # 2-d: the fast path on a CPU
+    return y.reshape(*patches.shape[:3], self.width)
+
+
+def _shifted(x, stride):
+  _, height, width, _ = x.shape
+  padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+  rows = [slice(i, i + height, stride) for i in range(3)]
+  columns = [slice(j, j + width, stride) for j in range(3)]
+  views = [padded[:, row, column] for row in rows for column in columns]
+  return jnp.concatenate(views, axis=-1)
+
+
+class ConvNet(nn.Module):
+  """3x3 convolution, norm, ReLU and average pool per block; the mean at the end.
+
+  Attributes:
+    widths: channels of the blocks.
+    pools: side of each block's average pool, as many as widths; 1 leaves it out.
+    norm: a factory of norms (`layers.BatchNorm`, `layers.LayerNorm`, ...).
+    axis_name: the pmap axis for batch norm; None outside pmap.
+    dtype: compute dtype; parameters, statistics and features are float32.
+  """
+
+  widths: tuple[int, ...] = (32, 64, 128, 256)
+  pools: tuple[int, ...] = (1, 2, 2, 1)
+  norm: Factory = BatchNorm
+  axis_name: str | None = None
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool, keys: jax.Array | None = None):
+    """Maps images [batch, height, width, channels] to features [batch, widths[-1]]."""
+    check_images(x)
+    if len(self.widths) != len(self.pools):
+      raise InputError(
+        f"ConvNet needs one pool per width; got {self.pools} for {self.widths}."
+      )
+    for i, (width, pool) in enumerate(zip(self.widths, self.pools, strict=True)):
+      x = Conv3x3(width, 1, dtype=self.dtype, name=f"conv{i}")(x, train=train)
+      x = nn.relu(self._norm(i)(x, train=train))
+      x = x if pool == 1 else nn.avg_pool(x, (pool, pool), (pool, pool))
+    patches = x.reshape(x.shape[0], -1, x.shape[-1]).astype(jnp.float32)
+    self.sow("intermediates", "patches", patches)
+    return jnp.mean(patches, axis=1)
+
+  def _norm(self, i):
+    return self.norm(axis_name=self.axis_name, dtype=self.dtype, name=f"norm{i}")

@@ -1,0 +1,275 @@
+"""Layers that several nets share: norms, per-row dropout, positions.
+
+Every layer is called `layer(x, *, train, keys=None)`. The norms take the same
+attributes, so that a net can be given any of them as its `norm` factory.
+"""
+
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxssl.errors import InputError
+
+Factory = Callable[..., nn.Module]
+
+# The default of a linear layer in torch, U(-1 / sqrt(fan_in), 1 / sqrt(fan_in)).
+torch_linear_init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+
+# He et al., by the outputs of a convolution, as torchvision's ResNets start.
+he_init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+
+
+def check_images(x: jax.Array) -> None:
+  """Raises InputError unless `x` is float and [batch, height, width, channels]."""
+  if x.ndim != 4:
+    raise InputError(
+      f"Images must be [batch, height, width, channels]; got shape {x.shape}."
+    )
+  if not jnp.issubdtype(x.dtype, jnp.floating):
+    raise InputError(
+      f"Images must be floats in [0, 1]; got {x.dtype} "
+      "(jaxssl.ops.to_float converts uint8)."
+    )
+
+
+class Norm(nn.Module):
+  """What the norms have in common: attributes, and the affine map at the end.
+
+  Attributes:
+    epsilon: added to the variance.
+    use_scale: whether there is a learned scale.
+    use_bias: whether there is a learned offset.
+    scale_init: how the scale starts.
+    axis_name: the pmap axis to average batch statistics over; None outside pmap.
+      Norms that look at one row only ignore it.
+    dtype: of the result; statistics and parameters are float32 always.
+  """
+
+  epsilon: float = 1e-5
+  use_scale: bool = True
+  use_bias: bool = True
+  scale_init: Callable = nn.initializers.ones
+  axis_name: str | None = None
+  dtype: Any = jnp.float32
+
+  def affine(self, x: jax.Array) -> jax.Array:
+    """Applies the learned scale and offset to normalised float32 `x`."""
+    if self.use_scale:
+      x = x * _rows(self.param("scale", self.scale_init, x.shape[-1:]), x)
+    if self.use_bias:
+      x = x + _rows(self.param("bias", nn.initializers.zeros, x.shape[-1:]), x)
+    return x.astype(self.dtype)
+
+
+def _rows(vector, x):
+  return jnp.expand_dims(vector, range(x.ndim - 1))
+
+
+class BatchNorm(Norm):
+  """Batch norm over every axis but the last, with the decay of torch and SimCLR.
+
+  Arxiv 1502.03167. Running statistics keep 0.9 of the old value. Torch stores the
+  unbiased variance in them, this stores the biased one, as TensorFlow and Flax do.
+
+  In a jitted step over a mesh the statistics are those of the global batch; under
+  `pmap` give `axis_name`. See `Norm` for the attributes.
+
+  Attributes:
+    momentum: how much of the running statistics a step keeps.
+  """
+
+  momentum: float = 0.9
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool, keys: jax.Array | None = None):
+    mean = self.variable("batch_stats", "mean", jnp.zeros, x.shape[-1:], jnp.float32)
+    var = self.variable("batch_stats", "var", jnp.ones, x.shape[-1:], jnp.float32)
+    x = x.astype(jnp.float32)
+    if not train:
+      return self._normalize(x, mean.value, var.value)
+    batch_mean, batch_var = self._moments(x, mean.value)
+    if not self.is_initializing():
+      keep = self.momentum
+      mean.value = keep * mean.value + (1 - keep) * batch_mean
+      var.value = keep * var.value + (1 - keep) * batch_var
+    return self._normalize(x, batch_mean, batch_var)
+
+  def _moments(self, x, shift):
+    # One pass over x. The running mean as origin keeps E[x^2] - E[x]^2 accurate
+    # where the mean is large against the deviation.
+    centred = x - _rows(shift, x)
+    axes = tuple(range(x.ndim - 1))
+    moments = jnp.stack([jnp.mean(centred, axes), jnp.mean(centred**2, axes)])
+    if self.axis_name is not None and not self.is_initializing():
+      moments = jax.lax.pmean(moments, self.axis_name)
+    variance = jnp.maximum(moments[1] - moments[0] ** 2, 0.0)
+    return moments[0] + shift, variance
+
+  def _normalize(self, x, mean, var):
+    scale = jax.lax.rsqrt(var + self.epsilon)
+    return self.affine((x - _rows(mean, x)) * _rows(scale, x))
+
+
+class LayerNorm(Norm):
+  """Layer norm over the last axis (arXiv 1607.06450); see `Norm` for the attributes."""
+
+  epsilon: float = 1e-6
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool, keys: jax.Array | None = None):
+    x = x.astype(jnp.float32)
+    return self.affine(_standardize(x, axis=-1, epsilon=self.epsilon))
+
+
+class GroupNorm(Norm):
+  """Group norm (arXiv 1803.08494) over positions and the channels of a group.
+
+  See `Norm` for the other attributes.
+
+  Attributes:
+    groups: number of groups; must divide the channels.
+  """
+
+  groups: int = 32
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool, keys: jax.Array | None = None):
+    batch, channels = x.shape[0], x.shape[-1]
+    if channels % self.groups:
+      raise InputError(f"{channels} channels do not split into {self.groups} groups.")
+    grouped = x.reshape(batch, -1, self.groups, channels // self.groups)
+    grouped = grouped.astype(jnp.float32)
+    normal = _standardize(grouped, axis=(1, 3), epsilon=self.epsilon)
+    return self.affine(normal.reshape(x.shape))
+
+
+def _standardize(x, *, axis, epsilon):
+  centred = x - jnp.mean(x, axis, keepdims=True)
+  variance = jnp.mean(centred**2, axis, keepdims=True)
+  return centred * jax.lax.rsqrt(variance + epsilon)
+
+
+class RowDropout(nn.Module):
+  """Dropout whose mask for a row depends on that row's key alone.
+
+  The key is folded with the layer's path in the net, so that every layer draws its
+  own mask; a layer that is called twice draws the same mask twice.
+
+  Attributes:
+    rate: probability of zeroing an entry, in [0, 1).
+  """
+
+  rate: float
+
+  def __call__(self, x: jax.Array, *, train: bool, keys: jax.Array | None = None):
+    return self._drop(x, x.shape[1:], train, keys)
+
+  def _drop(self, x, shape, train, keys):
+    if not 0 <= self.rate < 1:
+      raise InputError(f"A drop rate must be in [0, 1); got {self.rate}.")
+    if not train or self.rate == 0 or self.is_initializing():
+      return x
+    kept = row_mask(self._own_keys(x, keys), shape=shape, rate=1 - self.rate)
+    return jnp.where(kept, x / (1 - self.rate), jnp.zeros_like(x))
+
+  def _own_keys(self, x, keys):
+    if keys is None or keys.shape != x.shape[:1]:
+      raise InputError(
+        f"{type(self).__name__} needs keys of shape {x.shape[:1]}, one per row of x; "
+        f"got {None if keys is None else keys.shape}."
+      )
+    layer = zlib.crc32("/".join(self.path).encode()) & 0x7FFFFFFF
+    return jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, layer)
+
+
+class DropPath(RowDropout):
+  """Stochastic depth (arXiv 1603.09382): drops the whole row of a residual branch.
+
+  The mask of a row depends on that row's key alone; see `RowDropout`.
+  """
+
+  def __call__(self, x: jax.Array, *, train: bool, keys: jax.Array | None = None):
+    return self._drop(x, (1,) * (x.ndim - 1), train, keys)
+
+
+def row_mask(keys: jax.Array, *, shape: tuple[int, ...], rate: float) -> jax.Array:
+  """Draws one boolean mask per row, each from its own key.
+
+  Args:
+    keys: [batch], one key per row.
+    shape: of a row's mask.
+    rate: probability of True.
+
+  Returns:
+    Booleans, [batch, *shape].
+  """
+  return jax.vmap(lambda key: jax.random.bernoulli(key, rate, shape))(keys)
+
+
+def sincos_positions(height: int, width: int, dim: int) -> np.ndarray:
+  """Fixed 2-d sine and cosine positions, as in MAE (arXiv 2111.06377).
+
+  The first half of the channels encodes the column, the second half the row; each
+  is [sin, cos] of the coordinate times 10000^(-k / (dim / 4)).
+
+  Args:
+    height: rows of the grid of patches.
+    width: columns of the grid of patches.
+    dim: channels, a multiple of 4.
+
+  Returns:
+    float32 [height * width, dim], row by row.
+
+  Raises:
+    InputError: `dim` is not a multiple of 4.
+  """
+  if dim % 4:
+    raise InputError(f"Sin-cos positions need a multiple of 4 channels; got {dim}.")
+  frequency = 10000.0 ** (-np.arange(dim // 4) / (dim // 4))
+  row, column = np.divmod(np.arange(height * width), width)
+  angles = [coordinate[:, None] * frequency for coordinate in (column, row)]
+  parts = [wave(angle) for angle in angles for wave in (np.sin, np.cos)]
+  return np.concatenate(parts, axis=1).astype(np.float32)
+
+
+def resize_positions(table: jax.Array, *, height: int, width: int) -> jax.Array:
+  """Interpolates learned positions to another grid, bicubically as DINO does.
+
+  The kernel is torch's (a = -0.75, no antialiasing, edges repeated), not that of
+  `jax.image.resize`, so that weights trained elsewhere give the same features. DINO
+  adds 0.1 to the size against a rounding error of torch; this uses the exact size.
+
+  Args:
+    table: [old height, old width, dim].
+    height: rows of the new grid.
+    width: columns of the new grid.
+
+  Returns:
+    [height, width, dim]; the table itself if the size doesn't change.
+  """
+  if table.shape[:2] == (height, width):
+    return table
+  rows = _bicubic(table.shape[0], height)
+  columns = _bicubic(table.shape[1], width)
+  return jnp.einsum("ah,bw,hwd->abd", rows, columns, table, precision="highest")
+
+
+def _bicubic(old, new):
+  source = (np.arange(new) + 0.5) * old / new - 0.5
+  taps = np.floor(source)[:, None] + np.arange(-1, 3)
+  weights = _cubic_kernel(np.abs(source[:, None] - taps))
+  matrix = np.zeros((new, old), np.float32)
+  inside = np.clip(taps, 0, old - 1).astype(int)
+  np.add.at(matrix, (np.arange(new)[:, None], inside), weights)
+  return matrix
+
+
+def _cubic_kernel(t, a=-0.75):
+  near = (a + 2) * t**3 - (a + 3) * t**2 + 1
+  far = a * (t**3 - 5 * t**2 + 8 * t - 4)
+  return np.where(t <= 1, near, np.where(t < 2, far, 0.0))

@@ -1,0 +1,276 @@
+"""Experiments by name: a function with typed keyword defaults is the configuration.
+
+`@experiment` only marks a function. `names` and `build` load the files of the
+experiments folder, which lies inside the installed package (`jaxssl.experiments`) or
+beside it in a checkout, and collect what is marked.
+"""
+
+import dataclasses
+import functools
+import importlib.util
+import inspect
+import pathlib
+import sys
+import types
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import optax
+
+from jaxssl.core import Method
+from jaxssl.data.sources import DataSet
+from jaxssl.errors import InputError, nearest
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """Settings that every experiment has.
+
+  Attributes:
+    steps: Optimiser steps of the whole run.
+    batch: Examples a step, over all devices.
+    seed: Draws the initial weights, the augmentations and the masks.
+    data_seed: Draws the order of the examples.
+    log_every: Steps between two lines of metrics.
+    eval_every: Steps between two looks at the features (kNN, collapse measures).
+    checkpoint_every: Steps between two checkpoints.
+  """
+
+  steps: int
+  batch: int
+  seed: int = 0
+  data_seed: int = 0
+  log_every: int = 20
+  eval_every: int = 200
+  checkpoint_every: int = 200
+
+
+class Parts(NamedTuple):
+  """What an experiment function returns.
+
+  Attributes:
+    method: the method, with its nets and views.
+    tx: the optimiser.
+    data: the data set.
+    views: (key, example) -> tuple of inputs; the report shows some.
+  """
+
+  method: Method
+  tx: optax.GradientTransformation
+  data: DataSet
+  views: Callable
+
+
+class Experiment(NamedTuple):
+  """An experiment built and ready to run.
+
+  Attributes:
+    name: of the experiment function.
+    source: what `build` was called with: a registered name or FILE:FUNCTION.
+    settings: every setting with its value.
+    run: the settings that all experiments share.
+    method: the method.
+    tx: the optimiser.
+    data: the data set.
+    views: (key, example) -> tuple of inputs.
+  """
+
+  name: str
+  source: str
+  settings: dict[str, Any]
+  run: Run
+  method: Method
+  tx: optax.GradientTransformation
+  data: DataSet
+  views: Callable
+
+
+class Entry(NamedTuple):
+  """A marked experiment function, as `jaxssl list` shows it.
+
+  Attributes:
+    function: the experiment function.
+    method: the method's name as the field writes it.
+    data: the data set's name.
+    reaches: what the run is known to reach, and by which protocol.
+    cost: what it costs, and on what.
+    aliases: other names of it.
+  """
+
+  function: Callable[..., Parts]
+  method: str
+  data: str
+  reaches: str
+  cost: str
+  aliases: tuple[str, ...]
+
+
+def experiment(
+  *, method: str, data: str, reaches: str, cost: str, aliases: tuple[str, ...] = ()
+) -> Callable:
+  """Marks a function as an experiment.
+
+  The function is called as `function(run=Run(...), setting=value, ...)`; each setting
+  has a type and a default, and `run` has a `Run` as default. It returns `Parts`.
+
+  Args:
+    method: name of the method.
+    data: name of the data set.
+    reaches: what it reaches, with the protocol.
+    cost: what it costs, and on what.
+    aliases: other names that mean the same.
+
+  Returns:
+    A decorator that returns the function as it is.
+  """
+
+  def mark(function):
+    function.experiment = Entry(function, method, data, reaches, cost, aliases)
+    return function
+
+  return mark
+
+
+def names() -> dict[str, Entry]:
+  """Returns all registered experiments, sorted by name, aliases left out."""
+  return {n: e for n, e in sorted(_registered().items()) if n not in e.aliases}
+
+
+def find(source: str) -> Entry:
+  """Returns the experiment called `source`: a registered name or FILE.py:FUNCTION.
+
+  Raises:
+    InputError: if there is none; the nearest name is shown.
+  """
+  if ".py:" in source or source.endswith(".py"):
+    return _find_in_file(source)
+  known = _registered()
+  if source not in known:
+    raise InputError(
+      f"There is no experiment '{source}'.{nearest(source, known)} `jaxssl list` "
+      "shows all; your own is FILE.py:FUNCTION."
+    )
+  return known[source]
+
+
+def build(source: str, **settings: Any) -> Experiment:
+  """Builds an experiment, some settings changed.
+
+  Args:
+    source: a registered name such as "simclr_digits", or "mine.py:my_experiment".
+    **settings: any of its settings, and of those in `Run`.
+
+  Returns:
+    The experiment.
+
+  Raises:
+    InputError: for an unknown name or setting (the nearest is shown), a value of the
+      wrong type, or settings that do not fit each other or the data.
+  """
+  entry = find(source)
+  known = defaults(entry)
+  _check_settings(entry.function.__name__, known, settings)
+  return build_exactly(source, {**known, **settings})
+
+
+def build_exactly(source: str, settings: dict[str, Any]) -> Experiment:
+  """Builds an experiment from all of its settings, as `config.json` holds them."""
+  entry = find(source)
+  shared = [f.name for f in dataclasses.fields(Run)]
+  own = {n: v for n, v in settings.items() if n not in shared}
+  run = Run(**{n: settings[n] for n in shared})
+  check_run(run)
+  parts = entry.function(run=run, **own)
+  if run.batch > len(parts.data.train):
+    raise InputError(
+      f"A batch of {run.batch} is larger than the {len(parts.data.train)} examples "
+      f"of {parts.data.name}."
+    )
+  if not source.isidentifier():  # a file: found again from any folder
+    file, _, function = source.rpartition(":")
+    source = f"{pathlib.Path(file).expanduser().resolve()}:{function}"
+  return Experiment(entry.function.__name__, source, settings, run, *parts)
+
+
+def defaults(entry: Entry) -> dict[str, Any]:
+  """Returns every setting of an experiment with its default."""
+  parameters = inspect.signature(entry.function).parameters
+  own = {n: p.default for n, p in parameters.items() if n != "run"}
+  return {**dataclasses.asdict(parameters["run"].default), **own}
+
+
+def check_run(run: Run) -> None:
+  """Raises `InputError` for shared settings outside their range."""
+  for field in dataclasses.fields(Run):
+    value, least = getattr(run, field.name), 0 if "seed" in field.name else 1
+    if value < least:
+      raise InputError(f"{field.name} is {value}; it must be {least} or more.")
+
+
+def _check_settings(name, known, settings):
+  for setting, value in settings.items():
+    if setting not in known:
+      raise InputError(
+        f"{name} has no setting '{setting}'.{nearest(setting, known)} It has: "
+        f"{', '.join(known)}."
+      )
+    _check_type(name, setting, value, known[setting])
+
+
+def _check_type(name, setting, value, default):
+  right = type(default)
+  fits = isinstance(value, right) or (right is float and isinstance(value, int))
+  if not fits or (isinstance(value, bool) and right is not bool):
+    raise InputError(
+      f"{setting} of {name} must be {right.__name__} (default {default!r}), not "
+      f"{value!r}, which is {type(value).__name__}."
+    )
+
+
+def _registered():
+  found = {}
+  for path in sorted(experiments_folder().glob("*.py")):
+    for entry in _marked(_load(path.stem, path)):
+      for name in (entry.function.__name__, *entry.aliases):
+        if name in found and found[name] is not entry:
+          raise InputError(f"Two experiments are called '{name}'; rename one.")
+        found[name] = entry
+  return found
+
+
+def experiments_folder() -> pathlib.Path:
+  """Returns the folder of the registered experiments."""
+  package = pathlib.Path(__file__).resolve().parent
+  for folder in (package / "experiments", package.parent / "experiments"):
+    if folder.is_dir():
+      return folder
+  raise InputError(f"There is no folder 'experiments' in or beside {package}.")
+
+
+@functools.cache
+def _load(stem: str, path: pathlib.Path) -> types.ModuleType:
+  name = f"jaxssl.experiments.{stem}"
+  spec = importlib.util.spec_from_file_location(name, path)
+  module = importlib.util.module_from_spec(spec)
+  sys.modules[name] = module
+  spec.loader.exec_module(module)
+  return module
+
+
+def _marked(module):
+  functions = [v for v in vars(module).values() if isinstance(v, types.FunctionType)]
+  return [f.experiment for f in functions if hasattr(f, "experiment")]
+
+
+def _find_in_file(source):
+  file, _, function = source.rpartition(":") if ".py:" in source else (source, "", "")
+  path = pathlib.Path(file).expanduser().resolve()
+  if not path.is_file():
+    raise InputError(f"There is no file {file} (asked for as '{source}').")
+  marked = {e.function.__name__: e for e in _marked(_load(f"user_{path.stem}", path))}
+  if function not in marked:
+    raise InputError(
+      f"{file} has no experiment '{function}'.{nearest(function, marked)} It marks: "
+      f"{', '.join(marked) or 'none; use @jaxssl.experiment(...)'}."
+    )
+  return marked[function]

@@ -1,0 +1,568 @@
+"""One self-contained HTML page about a run, and its pictures as PNG files.
+
+`write` is a pure function of plain data but for the files it writes: no training
+code, no network, and the same inputs give the same bytes.
+"""
+
+import base64
+import importlib.resources
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxssl.errors import InputError
+from jaxssl.report import plots
+
+
+class Curve(NamedTuple):
+  """A measure of `metrics.jsonl` that the page draws."""
+
+  key: str
+  title: str
+  about: str
+  scale: float = 1.0
+  from_zero: bool = False
+
+
+CURVES = (
+  Curve("loss", "Loss", "What training minimises; it does not measure the features."),
+  Curve("knn", "kNN accuracy, %", "Nearest neighbours on the features.", 100.0),
+  Curve(
+    "feature_std",
+    "Spread of the features",
+    "Standard deviation of the unit features; zero is collapse to a point.",
+    from_zero=True,
+  ),
+  Curve(
+    "rankme",
+    "Effective rank (RankMe)",
+    "How many directions the features use; one is collapse to a line.",
+    from_zero=True,
+  ),
+  Curve("learning_rate", "Learning rate", "The schedule as it ran.", from_zero=True),
+  Curve("grad_norm", "Gradient norm", "Before the optimiser.", from_zero=True),
+  Curve(
+    "examples_per_second",
+    "Examples per second",
+    "Training speed as logged.",
+    from_zero=True,
+  ),
+)
+
+MOST_COLOURS = len(plots.LIGHT.classes)
+
+
+class Part(NamedTuple):
+  """A section of the page, and the PNG files that belong to it by name."""
+
+  html: str
+  files: Mapping[str, bytes]
+
+
+def write(
+  out: Path,
+  *,
+  title: str,
+  config: Mapping[str, Any] | None = None,
+  metrics: Sequence[Mapping[str, Any]] = (),
+  evaluation: Sequence[Mapping[str, Any]] = (),
+  views: np.ndarray | None = None,
+  embedding: np.ndarray | None = None,
+  labels: np.ndarray | None = None,
+  images: np.ndarray | None = None,
+  neighbours: np.ndarray | None = None,
+  classes: Sequence[str] = (),
+  environment: Mapping[str, Any] | None = None,
+  notes: Sequence[str] = (),
+) -> Path:
+  """Writes `out/report.html` and its pictures, `out/report/*.png`.
+
+  Every part but the title may be missing; the page then says so in a line.
+
+  Args:
+    out: the folder of the run, made if absent.
+    title: what the page is about.
+    config: settings by name; nested ones appear as `outer.inner`.
+    metrics: rows {"step": int, and any of the keys of `CURVES`}; of rows with the
+      same step the last one counts. `knn` is a fraction.
+    evaluation: rows {"features": name, "knn": fraction | None, "linear": fraction |
+      None, "few_label": {"10": [mean, std], ...}}; the first row is the run's own
+      features, the others are what to compare with.
+    views: [n, 1 + views, h, w, c], each original before its views.
+    embedding: [n, dim] features of test examples.
+    labels: [n] classes of those examples; negative: not known.
+    images: [n, h, w, c] those examples, where they are images.
+    neighbours: [m, 1 + k] rows of these: a query, then its nearest.
+    classes: their names, in the order of the labels.
+    environment: versions, device and so on; `wall_time_s` is shown as a duration.
+    notes: sentences that the reader must not miss.
+
+  Returns:
+    The path of the page.
+
+  Raises:
+    InputError: `labels`, `embedding` and `images` disagree on n, or a neighbour is
+      not one of them.
+  """
+  _check_rows(labels, embedding, images, neighbours)
+  parts = (
+    _evaluation(evaluation),
+    _curves(metrics, evaluation),
+    _views(views),
+    _map(embedding, labels, classes),
+    _neighbours(neighbours, labels, images, classes),
+    _pairs("Configuration", _flatten(config or {})),
+    _pairs("Environment", _environment(environment or {})),
+  )
+  head = _head(title, _result(evaluation), notes)
+  body = "\n".join([head, *(part.html for part in parts)])
+  _write_files(Path(out) / "report", parts)
+  page = Path(out) / "report.html"
+  page.write_text(_page(title, body), encoding="utf-8", newline="\n")
+  return page
+
+
+def _check_rows(labels, embedding, images, neighbours):
+  named = {"labels": labels, "embedding": embedding, "images": images}
+  sizes = {name: len(x) for name, x in named.items() if x is not None}
+  if len(set(sizes.values())) > 1:
+    raise InputError(f"These must have the same number of rows: {sizes}.")
+  if neighbours is None or not np.size(neighbours) or not sizes:
+    return
+  n = min(sizes.values())
+  if not 0 <= np.min(neighbours) <= np.max(neighbours) < n:
+    raise InputError(f"Neighbours must be rows from 0 to {n - 1}.")
+
+
+def _write_files(folder, parts):
+  folder.mkdir(parents=True, exist_ok=True)
+  for part in parts:
+    for name, png in part.files.items():
+      (folder / name).write_bytes(png)
+
+
+def _page(title, body):
+  template = importlib.resources.files("jaxssl.report").joinpath("page.html")
+  return Template(template.read_text(encoding="utf-8")).substitute(
+    title=escape(title),
+    light=_variables(plots.LIGHT),
+    dark=_variables(plots.DARK),
+    body=body,
+  )
+
+
+def _variables(theme):
+  """Returns the theme as CSS variables: --paper, ..., and --class0 to --class9."""
+  named = {name: value for name, value in theme._asdict().items() if name != "classes"}
+  classes = {f"class{i}": value for i, value in enumerate(theme.classes)}
+  return " ".join(f"--{name}: {value};" for name, value in {**named, **classes}.items())
+
+
+def _head(title, result, notes):
+  html = f'<h1>{escape(title)}</h1>\n<p class="result">{escape(result)}</p>'
+  if not notes:
+    return html
+  items = "".join(f"<li>{escape(note)}</li>" for note in notes)
+  return f'{html}\n<aside class="notes"><h2>Please note</h2><ul>{items}</ul></aside>'
+
+
+def _section(title, body, *, about=""):
+  about = f'<p class="about">{escape(about)}</p>\n' if about else ""
+  return f"<section>\n<h2>{escape(title)}</h2>\n{about}{body}\n</section>"
+
+
+def _missing(title, sentence):
+  return Part(_section(title, f'<p class="missing">{escape(sentence)}</p>'), {})
+
+
+# ----------------------------------------------------------------------------------
+# The result in a sentence and in a table.
+
+
+class Column(NamedTuple):
+  """One protocol: its key, how a table and how a sentence call it, and its scores."""
+
+  key: str
+  heading: str
+  phrase: str
+  scores: tuple[tuple[float, float | None] | None, ...]  # (mean, std) by row
+
+
+def _columns(rows) -> list[Column]:
+  """Returns the protocols that at least one row has a score for."""
+  counts = {key for row in rows for key in row.get("few_label") or {}}
+  few = [_few_label_column(rows, key) for key in sorted(counts, key=int)]
+  plain = [
+    Column("knn", "kNN", "With nearest neighbours", _plain(rows, "knn")),
+    Column("linear", "linear probe", "With a linear probe", _plain(rows, "linear")),
+  ]
+  return [column for column in (*plain, *few) if any(column.scores)]
+
+
+def _few_label_column(rows, key):
+  unit = "label" if int(key) == 1 else "labels"
+  scores = tuple(
+    _score(*((row.get("few_label") or {}).get(key) or [None])) for row in rows
+  )
+  return Column(f"few_label {key}", str(key), f"With {key} {unit} a class", scores)
+
+
+def _plain(rows, key):
+  return tuple(_score(row.get(key)) for row in rows)
+
+
+def _score(mean, std=None):
+  return None if mean is None or not math.isfinite(mean) else (mean, std)
+
+
+def _percent(value):
+  return f"{100 * value:.1f}"
+
+
+def _result(rows) -> str:
+  """Returns the result as one sentence: few labels, else linear, else neighbours."""
+  columns = [column for column in _columns(rows) if column.scores[0]]
+  if not columns:
+    return "No evaluation was recorded for this run."
+  few = [column for column in columns if column.key.startswith("few_label")]
+  column = few[-1] if few else columns[-1]
+  first, *others = [
+    (_named(row), f"{_percent(score[0])}\u00a0%")
+    for row, score in zip(rows, column.scores, strict=True)
+    if score
+  ]
+  compared = "".join(f", {name} {percent}" for name, percent in others)
+  return f"{column.phrase} {first[0]} reached {first[1]}{compared}."
+
+
+def _named(row):
+  name = str(row["features"])
+  return f"the {name}" if name.startswith(("trained", "untrained")) else name
+
+
+def _evaluation(rows) -> Part:
+  title = "What the features are worth"
+  columns = _columns(rows)
+  if not columns:
+    return _missing(title, "No evaluation was recorded, or there are no labels.")
+  lines = [_scores_row(row, columns, i) for i, row in enumerate(rows)]
+  table = f"<thead>{_scores_head(columns)}</thead><tbody>{''.join(lines)}</tbody>"
+  few = any(column.key.startswith("few_label") for column in columns)
+  about = "Accuracy on the test set in %, the best of each column underlined." + (
+    " With few labels: mean ± standard deviation over draws of the labels."
+    if few
+    else ""
+  )
+  html = f'<div class="wide"><table class="scores">{table}</table></div>'
+  return Part(_section(title, html, about=about), {})
+
+
+def _scores_head(columns):
+  few = [column for column in columns if column.key.startswith("few_label")]
+  rows = 2 if few else 1
+  spanning = ["features", *(c.heading for c in columns if c not in few)]
+  cells = [f'<th scope="col" rowspan="{rows}">{escape(x)}</th>' for x in spanning]
+  if not few:
+    return f"<tr>{''.join(cells)}</tr>"
+  group = f'<th scope="colgroup" colspan="{len(few)}">labels a class</th>'
+  counts = "".join(f'<th scope="col">{escape(c.heading)}</th>' for c in few)
+  return f"<tr>{''.join(cells)}{group}</tr><tr>{counts}</tr>"
+
+
+def _scores_row(row, columns, i):
+  cells = "".join(_cell(column, i) for column in columns)
+  return f'<tr><th scope="row">{escape(str(row["features"]))}</th>{cells}</tr>'
+
+
+def _cell(column, i):
+  score = column.scores[i]
+  if score is None:
+    return "<td>–</td>"
+  mean, std = score
+  spread = "" if std is None else f" <small>± {_percent(std)}</small>"
+  if _percent(mean) == _best(column):
+    return f'<td class="best"><strong>{_percent(mean)}</strong>{spread}</td>'
+  return f"<td>{_percent(mean)}{spread}</td>"
+
+
+def _best(column):
+  """Returns the best score as shown, or None where there is nothing to compare."""
+  means = [score[0] for score in column.scores if score]
+  return _percent(max(means)) if len(means) > 1 else None
+
+
+# ----------------------------------------------------------------------------------
+# Curves.
+
+
+def _curves(metrics, evaluation) -> Part:
+  title = "Training"
+  panels = [_panel(curve, metrics, evaluation) for curve in CURVES]
+  panels = [panel for panel in panels if panel is not None]
+  if not panels:
+    return _missing(title, "No metrics were recorded.")
+  html = "\n".join(panel.html for panel in panels)
+  files = {name: png for panel in panels for name, png in panel.files.items()}
+  return Part(_section(title, f'<div class="curves">\n{html}\n</div>'), files)
+
+
+def _panel(curve, metrics, evaluation) -> Part | None:
+  steps, values = _series(metrics, curve.key)
+  finite = np.isfinite(values)
+  if not finite.any():
+    return None
+  steps, values = steps[finite], values[finite] * curve.scale
+  said = _said(curve, steps, values, int((~finite).sum()))
+  references = _references(curve, evaluation)
+  drawn = {
+    theme: plots.curve(
+      steps,
+      values,
+      theme=colours,
+      from_zero=curve.from_zero,
+      references=[value for _, value in references],
+    )
+    for theme, colours in plots.THEMES.items()
+  }
+  about = escape(curve.about + _dashed(references))
+  caption = f'<p class="caption">{escape(said)}<br>{about}</p>'
+  html = f"<figcaption><h3>{escape(curve.title)}</h3>{caption}</figcaption>"
+  picture = _picture(drawn, f"{curve.title} over the training steps. {said}")
+  return Part(f"<figure>{html}{picture}</figure>", _files(curve.key, drawn))
+
+
+def _series(metrics, key):
+  """Returns steps and values of one measure; a resumed step counts once."""
+  found = {row["step"]: row[key] for row in metrics if row.get(key) is not None}
+  steps = np.array(sorted(found), np.int64)
+  return steps, np.array([found[step] for step in steps.tolist()], np.float64)
+
+
+def _said(curve, steps, values, lost):
+  """Returns the last and, for accuracies, the best value: they are not the same."""
+  said = f"Last {_number(values[-1])} at step {steps[-1]:,}."
+  if curve.key == "knn":
+    best = int(values.argmax())
+    said += f" Best {_number(values[best])} at step {steps[best]:,}."
+  return said + (f" Not finite at {lost} of the steps." if lost else "")
+
+
+def _number(value):
+  return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _references(curve, evaluation):
+  if curve.key != "knn":
+    return []
+  rows = [(row["features"], row.get("knn")) for row in evaluation[1:]]
+  return [(str(name), curve.scale * value) for name, value in rows if _score(value)]
+
+
+def _dashed(references):
+  if not references:
+    return ""
+  ordered = sorted(references, key=lambda named: -named[1])
+  named = ", ".join(f"{name} {_number(value)}" for name, value in ordered)
+  return f" Dashed, from above, at the end of the run: {named}."
+
+
+def _files(name, drawn):
+  return {
+    f"{name}{'' if theme == 'light' else '_' + theme}.png": png
+    for theme, png in drawn.items()
+  }
+
+
+def _picture(drawn, alt):
+  dark = f'media="(prefers-color-scheme: dark)" srcset="{_inline(drawn["dark"])}"'
+  return f"<picture><source {dark}>{_image(drawn['light'], alt)}</picture>"
+
+
+def _image(png, alt, *, kind="plot"):
+  return f'<img class="{kind}" src="{_inline(png)}" alt="{escape(alt)}">'
+
+
+def _inline(png):
+  return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+
+
+# ----------------------------------------------------------------------------------
+# Views, map and neighbours.
+
+
+def _views(views) -> Part:
+  title = "Views"
+  if views is None or np.ndim(views) != 5 or not len(views):
+    return _missing(title, "The views of this run are not images, or none were drawn.")
+  views = plots.to_bytes(views)
+  alt = f"A training image and {views.shape[1] - 1} views of it."
+  strips = [_image(plots.sheet(row[None]), alt, kind="strip") for row in views]
+  about = "What training compares: an image of the data set, then random views of it."
+  html = (
+    f'<div class="strips" style="--columns: {views.shape[1]}">{"".join(strips)}</div>'
+  )
+  return Part(_section(title, html, about=about), {"views.png": plots.sheet(views)})
+
+
+def _map(embedding, labels, classes) -> Part:
+  title = "Map of the features"
+  if embedding is None or not len(embedding):
+    return _missing(title, "No features were given.")
+  rows, points = plots.flat_map(np.asarray(embedding))
+  if not points.any():
+    return _missing(
+      title, "There is no map: the features are all the same or not finite."
+    )
+  taken = None if labels is None else np.asarray(labels)[rows]
+  count = _count_classes(labels, classes)
+  drawn = {
+    theme: plots.scatter(points, taken, classes=count, theme=colours)
+    for theme, colours in plots.THEMES.items()
+  }
+  alt = f"t-SNE of the features of {len(rows)} test examples{_coloured(labels)}."
+  figure = f"<figure>{_picture(drawn, alt)}</figure>"
+  html = f'<div class="map">{figure}{_legend(taken, count, classes)}</div>'
+  return Part(
+    _section(title, html, about=_about_map(rows, labels, count)), _files("map", drawn)
+  )
+
+
+def _coloured(labels):
+  return "" if labels is None else ", coloured by class"
+
+
+def _about_map(rows, labels, count):
+  colours = "" if labels is None else " The colours are the classes"
+  if count > MOST_COLOURS:
+    colours += f", {count} of them, too many for a legend"
+  return (
+    f"{len(rows)} test examples, near each other where their features point the same "
+    f"way (t-SNE; distances between groups mean little).{colours}{colours and '.'}"
+  )
+
+
+def _count_classes(labels, classes):
+  if labels is None:
+    return 0
+  return max(len(classes), int(np.max(labels, initial=-1)) + 1)
+
+
+def _legend(labels, count, classes):
+  if not 0 < count <= MOST_COLOURS:
+    return ""
+  items = [(f"class{i}", _class_name(i, classes)) for i in range(count)]
+  if np.min(labels) < 0:
+    items.append(("line", _class_name(-1, classes)))
+  html = "".join(
+    f'<li><span style="background: var(--{colour})"></span>{escape(name)}</li>'
+    for colour, name in items
+  )
+  return f'<ul class="legend" aria-label="Colours of the classes">{html}</ul>'
+
+
+def _class_name(label, classes):
+  if label < 0:
+    return "unknown"
+  return str(classes[label]) if label < len(classes) else f"class {label}"
+
+
+def _neighbours(neighbours, labels, images, classes) -> Part:
+  title = "Nearest neighbours"
+  if neighbours is None or not np.size(neighbours):
+    return _missing(title, "No neighbours were given.")
+  if images is None or np.ndim(images) != 4:
+    return _missing(title, "The examples of this run are not images.")
+  neighbours = np.asarray(neighbours)
+  pictures = plots.to_bytes(np.asarray(images)[neighbours])
+  shown = None if labels is None else np.asarray(labels)[neighbours]
+  captions = _captions(neighbours, shown, classes)
+  rows = [_row(*row) for row in zip(pictures, captions, strict=True)]
+  html = f'<div class="neighbours">{"".join(rows)}</div>'
+  about = "Left a test example, then its nearest by the cosine of the features."
+  files = {"neighbours.png": plots.sheet(pictures)}
+  return Part(_section(title, html, about=about + _agreement(shown)), files)
+
+
+def _captions(neighbours, labels, classes):
+  """Returns (kind, name) of every tile: a query, a neighbour, or one that differs."""
+  if labels is None:
+    return [[_caption(i, str(row)) for i, row in enumerate(r)] for r in neighbours]
+  return [
+    [_caption(i, _class_name(x, classes), x, row[0]) for i, x in enumerate(row)]
+    for row in labels.tolist()
+  ]
+
+
+def _caption(column, name, label=-1, query=-1):
+  if column == 0:
+    return "query", name
+  differs = label >= 0 and query >= 0 and label != query
+  return ("other", f"≠ {name}") if differs else ("same", name)
+
+
+def _agreement(labels):
+  if labels is None:
+    return ""
+  query, nearest = labels[:, :1], labels[:, 1:]
+  known = (query >= 0) & (nearest >= 0)
+  same = int((known & (query == nearest)).sum())
+  return f" Of these {int(known.sum())} neighbours {same} are of the query's class."
+
+
+def _row(pictures, captions):
+  cells = [_tile(*cell) for cell in zip(pictures, captions, strict=True)]
+  return f'<div class="row">{"".join(cells)}</div>'
+
+
+def _tile(picture, caption):
+  kind, text = caption
+  alt = f"{'Query' if kind == 'query' else 'Neighbour'}: {text}"
+  image = _image(plots.sheet(picture[None, None]), alt, kind="tile")
+  return (
+    f'<figure>{image}<figcaption class="{kind}">{escape(text)}</figcaption></figure>'
+  )
+
+
+# ----------------------------------------------------------------------------------
+# Settings.
+
+
+def _pairs(title, pairs: Mapping[str, Any]) -> Part:
+  if not pairs:
+    return _missing(title, "Not recorded.")
+  rows = "".join(
+    f'<tr><th scope="row">{escape(str(name))}</th><td>{escape(str(value))}</td></tr>'
+    for name, value in pairs.items()
+  )
+  return Part(_section(title, f'<table class="pairs">{rows}</table>'), {})
+
+
+def _flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+  flat = {}
+  for name, value in settings.items():
+    nested = isinstance(value, Mapping)
+    flat |= (
+      _flatten(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
+    )
+  return flat
+
+
+def _environment(environment):
+  pairs = _flatten(environment)
+  seconds = pairs.pop("wall_time_s", None)
+  return pairs if seconds is None else {**pairs, "wall time": _duration(seconds)}
+
+
+def _duration(seconds: float) -> str:
+  """Returns seconds as people say them: "41 s", "3 min 12 s", "2 h 5 min"."""
+  if seconds < 60:
+    return f"{seconds:.3g} s"
+  minutes, rest = divmod(round(seconds), 60)
+  if minutes < 60:
+    return f"{minutes} min {rest} s"
+  return f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,192 @@
+"""What a run has learned: looks while it trains, the evaluation, the report."""
+
+import json
+import pathlib
+import platform
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from jaxssl import core, evals, report, runs
+from jaxssl.data.sources import Source, skipped_message
+from jaxssl.log import read_metrics, write_json
+from jaxssl.ops.numerics import to_float
+from jaxssl.registry import Experiment
+
+LOOK_TRAIN, LOOK_TEST = 4096, 1024  # images of a look while training
+REPORT_TEST = 1000  # images of the map and of the neighbours
+
+
+def make_look(experiment: Experiment, mesh: Mesh) -> Callable[[core.TrainState], dict]:
+  """Returns `look(state)` -> kNN accuracy and collapse measures, as numbers.
+
+  It reads at most 4,096 training and 1,024 test images, spread evenly over the data
+  set; kNN is there only if both have labels. A `warning` is a sentence that is there
+  only if the features are collapsing.
+  """
+  data, encode = experiment.data, runs.make_encode(experiment, mesh)
+  train = evenly(data.train, LOOK_TRAIN)
+  test = evenly(data.test, LOOK_TEST) if labelled(data) else None
+
+  def look(state):
+    features = lambda batch: _features(encode, runs.variables_of(state), batch)
+    bank = features(train)
+    measures = evals.collapse_measures(bank)
+    found = {n: float(x) for n, x in measures.items() if n != "possible_rank"}
+    if test is not None:
+      found["knn"] = evals.knn_accuracy(
+        bank, train["label"], features(test), test["label"], classes=len(data.classes)
+      )
+    warning = evals.verdict(measures)
+    return found if warning is None else {**found, "warning": warning}
+
+  return look
+
+
+def labelled(data) -> bool:
+  """Whether a data set has a test split, and labels in both splits."""
+  first = np.zeros(1, np.int32)
+  if data.test is None or not len(data.test):
+    return False
+  return all("label" in s[first] for s in (data.train, data.test))
+
+
+def evenly(source: Source, most: int) -> dict[str, np.ndarray]:
+  """Returns at most `most` examples, spread evenly over a source."""
+  count = min(most, len(source))
+  return source[np.linspace(0, len(source) - 1, count).astype(np.int32)]
+
+
+def _features(encode, variables, batch):
+  return evals.extract(lambda x: encode(variables, x), batch)[0]
+
+
+def finish(
+  experiment: Experiment,
+  out: pathlib.Path,
+  state: core.TrainState,
+  mesh: Mesh,
+  say: Callable[[str], None],
+) -> evals.Table:
+  """Evaluates a run, writes `evaluation.json` and the report; returns the table."""
+  table = evaluate(experiment, state, mesh)
+  write_json(out / "evaluation.json", table._asdict())
+  say(evals.as_text(table))
+  page = write_report(experiment, out, state, mesh)
+  say(f"The report is {page}")
+  return table
+
+
+def evaluate(
+  experiment: Experiment,
+  state: core.TrainState,
+  mesh: Mesh,
+  *,
+  protocols: Sequence[str] = tuple(evals.PROTOCOLS),
+) -> evals.Table:
+  """Returns the evaluation table: raw pixels, untrained and trained encoder.
+
+  Args:
+    experiment: the experiment; its data set is evaluated on.
+    state: of the trained run.
+    mesh: where to run.
+    protocols: any of "knn", "linear" and "few-label".
+
+  Returns:
+    The table, accuracies in percent.
+  """
+  encode, first = runs.make_encode(experiment, mesh), runs.make_init(experiment, mesh)()
+  trained, untrained = runs.variables_of(state), runs.variables_of(first)
+  return evals.evaluate(
+    lambda x: encode(trained, x),
+    lambda x: encode(untrained, x),
+    experiment.data,
+    protocols=protocols,
+  )
+
+
+def write_report(
+  experiment: Experiment, out: pathlib.Path, state: core.TrainState, mesh: Mesh
+) -> pathlib.Path:
+  """Writes `report.html` and its pictures from what the run's folder holds."""
+  data, encode = experiment.data, runs.make_encode(experiment, mesh)
+  shown = evenly(data.train if data.test is None else data.test, REPORT_TEST)
+  features = _features(encode, runs.variables_of(state), shown)
+  metrics = read_metrics(out / "metrics.jsonl")
+  queries = np.linspace(0, len(features) - 1, 8).astype(int)
+  return report.write(
+    out,
+    title=f"{experiment.name} ({out})",
+    config=experiment.settings,
+    metrics=[_knn_as_share(row) for row in metrics],
+    evaluation=_shares(out / "evaluation.json"),
+    views=sample_views(experiment, rows=6),
+    embedding=features,
+    labels=shown.get("label"),
+    images=np.asarray(to_float(shown["input"])),
+    neighbours=report.neighbours_of(features, queries=queries, k=8),
+    classes=data.classes,
+    environment=environment(metrics),
+    notes=notes(experiment, metrics),
+  )
+
+
+def _shares(path):
+  """The rows of `evaluation.json` as the report wants them: trained first, shares."""
+  if not path.is_file():
+    return []
+  rows = json.loads(path.read_text())["rows"]
+  return [_row_as_shares(row) for row in reversed(rows)]
+
+
+def _row_as_shares(row):
+  shares = {n: row[n] / 100 for n in ("knn", "linear") if n in row}
+  few = {n: [x / 100 for x in pair] for n, pair in row.get("few_label", {}).items()}
+  return {"features": row["features"], **shares, "few_label": few}
+
+
+def _knn_as_share(row):
+  return row if row.get("knn") is None else {**row, "knn": row["knn"] / 100}
+
+
+def sample_views(experiment: Experiment, *, rows: int) -> np.ndarray:
+  """Returns originals and their views as [rows, 1 + views, height, width, channels].
+
+  Views of other sizes than the first are left out.
+  """
+  batch = evenly(experiment.data.train, rows)["input"]
+  keys = jax.random.split(jax.random.key(experiment.run.seed), len(batch))
+  views = jax.jit(jax.vmap(experiment.views))(keys, batch)
+  originals = np.asarray(to_float(batch))
+  same = [np.asarray(v) for v in views if v.shape == originals.shape]
+  return np.stack([originals, *same], axis=1)
+
+
+def environment(metrics: Sequence[dict]) -> dict[str, Any]:
+  """Returns versions, device and seconds, as the report shows them."""
+  import flax
+  import optax
+
+  import jaxssl
+
+  seconds = [row["seconds"] for row in metrics if "seconds" in row]
+  return {
+    "jaxssl": jaxssl.__version__,
+    "python": platform.python_version(),
+    "jax": jax.__version__,
+    "flax": flax.__version__,
+    "optax": optax.__version__,
+    "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+    "wall_time_s": seconds[-1] if seconds else None,
+  }
+
+
+def notes(experiment: Experiment, metrics: Sequence[dict]) -> list[str]:
+  """Returns the sentences that a reader of the report must see."""
+  warned = {row["warning"]: row["step"] for row in metrics if row.get("warning")}
+  skipped = skipped_message(experiment.data)
+  found = [f"Step {step}: {warning}" for warning, step in warned.items()]
+  return [*found, skipped] if skipped else found

@@ -1,0 +1,173 @@
+"""A run's folder: made, opened again, restored, read from other programs."""
+
+import json
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from jaxssl import core, registry
+from jaxssl.checkpoint import Checkpoints, Restored
+from jaxssl.errors import InputError
+from jaxssl.log import write_json
+from jaxssl.mesh import data_mesh, replicated, rows_sharded
+from jaxssl.registry import Experiment
+
+PyTree = Any
+
+
+def create(experiment: Experiment, out: str | pathlib.Path | None) -> pathlib.Path:
+  """Makes the folder of a new run and writes its `config.json`.
+
+  Args:
+    experiment: what will run.
+    out: the folder; None takes `runs/NAME/N` with the next free N.
+
+  Returns:
+    The folder.
+
+  Raises:
+    InputError: if the folder holds another run, or cannot be made.
+  """
+  out = _next_free(experiment.name) if out is None else pathlib.Path(out)
+  if (out / "config.json").exists():
+    raise InputError(
+      f"{out} holds a run already. Go on with it by `jaxssl train --resume {out}`, or "
+      "choose another --out."
+    )
+  try:
+    out.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise InputError(f"The folder {out} cannot be made: {error}.") from error
+  config = {"experiment": experiment.source, "settings": experiment.settings}
+  write_json(out / "config.json", config)
+  return out
+
+
+def _next_free(name):
+  folder = pathlib.Path("runs") / name
+  taken = [int(p.name) for p in folder.glob("*") if p.name.isdigit()]
+  return folder / str(max(taken, default=0) + 1)
+
+
+def read_config(out: str | pathlib.Path) -> dict[str, Any]:
+  """Returns `{"experiment": ..., "settings": ...}` of a run's folder."""
+  path = pathlib.Path(out) / "config.json"
+  if not path.is_file():
+    raise InputError(f"{out} is not a run: there is no {path}.")
+  config = json.loads(path.read_text())
+  settings = config["settings"].items()
+  config["settings"] = {n: tuple(v) if isinstance(v, list) else v for n, v in settings}
+  return config
+
+
+def reopen(out: str | pathlib.Path, **asked: Any) -> Experiment:
+  """Builds the experiment of a run's folder.
+
+  Args:
+    out: the run's folder.
+    **asked: settings that the caller believes the run has.
+
+  Returns:
+    The experiment.
+
+  Raises:
+    InputError: if `out` is no run, or a setting differs (the difference is shown).
+  """
+  config = read_config(out)
+  had = config["settings"]
+  changed = {n: v for n, v in asked.items() if n not in had or had[n] != v}
+  if changed:
+    lines = [f"  {n}: {had.get(n)} in the run, {v} asked" for n, v in changed.items()]
+    raise InputError(
+      f"The settings of {out} cannot change when it goes on:\n" + "\n".join(lines)
+    )
+  return registry.build_exactly(config["experiment"], had)
+
+
+def example_batch(experiment: Experiment, rows: int) -> dict[str, Any]:
+  """Returns the first `rows` training examples as a batch."""
+  index = np.arange(rows, dtype=np.int32)
+  return {**experiment.data.train[index], "index": index}
+
+
+def make_init(experiment: Experiment, mesh: Mesh) -> Callable[[], core.TrainState]:
+  """Returns a jitted function that makes the run's first state on a mesh."""
+  batch = example_batch(experiment, 2)
+
+  def init():
+    key = jax.random.key(experiment.run.seed)
+    zeros = jax.tree.map(jnp.zeros_like, batch)
+    return core.init_state(experiment.method, experiment.tx, key, zeros)
+
+  return jax.jit(init, out_shardings=replicated(mesh))
+
+
+def restore_from(
+  checkpoints: Checkpoints, experiment: Experiment, mesh: Mesh
+) -> Restored:
+  """Restores the newest valid checkpoint of a run onto a mesh."""
+  shapes = jax.eval_shape(make_init(experiment, mesh))
+  place = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated(mesh))
+  return checkpoints.restore(jax.tree.map(place, shapes))
+
+
+def restore(out: str | pathlib.Path, experiment: Experiment, mesh: Mesh) -> Restored:
+  """Restores the newest valid checkpoint of the run in the folder `out`."""
+  with Checkpoints(pathlib.Path(out) / "checkpoints") as checkpoints:
+    return restore_from(checkpoints, experiment, mesh)
+
+
+def make_encode(experiment: Experiment, mesh: Mesh) -> Callable:
+  """Returns jitted `encode(variables, inputs, patches=False)` -> features.
+
+  `variables` is `{"params": ..., "extra": ...}` of a state, `inputs` [batch, ...] in
+  the training examples' form (images: uint8, or floats in [0, 1]).
+  """
+  method = experiment.method
+
+  def encode(variables, inputs, patches=False):
+    params, extra = variables["params"], variables["extra"]
+    return method.encode(params, extra, {"input": inputs}, patches=patches)
+
+  jitted = jax.jit(encode, static_argnames="patches")
+
+  def placed(variables, inputs, patches=False):
+    even = np.shape(inputs)[0] % mesh.size == 0
+    sharding = rows_sharded(mesh) if even else replicated(mesh)
+    return jitted(variables, jax.device_put(inputs, sharding), patches=patches)
+
+  return placed
+
+
+def variables_of(state: core.TrainState) -> PyTree:
+  """Returns what `encode` needs of a state."""
+  return {"params": state.params, "extra": state.extra}
+
+
+def load(out: str | pathlib.Path) -> tuple[Callable, PyTree]:
+  """Loads a trained encoder for use in other programs.
+
+  ```
+  encode, variables = jaxssl.load("runs/x")
+  features = encode(variables, images)                # [batch, dim]
+  patches = encode(variables, images, patches=True)   # [batch, patches, dim]
+  ```
+
+  Args:
+    out: a run's folder.
+
+  Returns:
+    A jitted `encode(variables, inputs, patches=False)` and its variables.
+
+  Raises:
+    InputError: if `out` is no run or has no valid checkpoint.
+  """
+  mesh = data_mesh(jax.devices()[:1])
+  experiment = reopen(out)
+  state = restore(out, experiment, mesh).state
+  return make_encode(experiment, mesh), variables_of(state)

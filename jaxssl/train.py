@@ -1,0 +1,278 @@
+"""`fit`: one experiment from its first step to its report."""
+
+import contextlib
+import math
+import os
+import pathlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from typing import NamedTuple
+
+import jax
+from jax.sharding import Mesh
+
+from jaxssl import core, data, evals, failures, results, runs
+from jaxssl.checkpoint import Checkpoints
+from jaxssl.feeds import make_feed
+from jaxssl.log import MetricsLog, Progress
+from jaxssl.mesh import check_rows, data_mesh
+from jaxssl.registry import Experiment
+
+Callback = Callable[[int, core.TrainState, dict[str, float]], None]
+
+
+class Result(NamedTuple):
+  """What `fit` returns.
+
+  Attributes:
+    out: the run's folder.
+    state: the last state.
+    table: the evaluation, accuracies in percent.
+  """
+
+  out: pathlib.Path
+  state: core.TrainState
+  table: evals.Table
+
+
+class Interrupted(Exception):
+  """The run was asked to stop; its state is saved. `signum` is the signal."""
+
+  def __init__(self, message: str, signum: int):
+    super().__init__(message)
+    self.signum = signum
+
+
+class NonFiniteLoss(RuntimeError):
+  """The loss or the state stopped being finite; the message says where to look."""
+
+
+def fit(
+  experiment: Experiment,
+  out: str | os.PathLike | None = None,
+  *,
+  resume: bool = False,
+  callbacks: Sequence[Callback] = (),
+  mesh: Mesh | None = None,
+  say: Callable[[str], None] = print,
+) -> Result:
+  """Trains an experiment, evaluates its features and writes its report.
+
+  Args:
+    experiment: from `registry.build`.
+    out: the run's folder; None takes `runs/NAME/N`.
+    resume: go on with the run that `out` holds, exactly where it stopped.
+    callbacks: called as `callback(step, state, metrics)` at every log. The state is
+      donated to the next step: copy what you keep.
+    mesh: where to run; None takes all devices.
+    say: where sentences for people go.
+
+  Returns:
+    The folder, the last state and the evaluation table.
+
+  Raises:
+    InputError: for input that cannot work; nothing has been computed then.
+    Interrupted: on SIGINT and SIGTERM, after a checkpoint.
+    NonFiniteLoss: after writing the failing step to `failed/`.
+  """
+  use_compilation_cache()
+  mesh = data_mesh() if mesh is None else mesh
+  check(experiment, mesh)
+  out = pathlib.Path(out) if resume else runs.create(experiment, out)
+  _say_start(experiment, out, mesh, say)
+  with Trainer(experiment, out, mesh, callbacks, say) as trainer:
+    state = trainer.run(resume=resume)
+  return Result(out, state, results.finish(experiment, out, state, mesh, say))
+
+
+def check(experiment: Experiment, mesh: Mesh) -> None:
+  """Raises `InputError` for what cannot work, by tracing a step; computes nothing."""
+  method, tx, rows = experiment.method, experiment.tx, experiment.run.batch
+  check_rows(rows, mesh)
+  data.check_images(runs.example_batch(experiment, 2))
+  batch = jax.eval_shape(lambda: runs.example_batch(experiment, rows))
+
+  def step(batch):
+    state = core.init_state(method, tx, jax.random.key(0), batch)
+    return core.train_step(method, tx, state, batch)
+
+  jax.eval_shape(step, batch)
+
+
+class Trainer:
+  """One run in progress: a context manager that holds what the loop touches."""
+
+  def __init__(self, experiment, out, mesh, callbacks, say):
+    self.experiment, self.out, self.mesh = experiment, out, mesh
+    self.callbacks, self.say = callbacks, say
+    self.feed = make_feed(experiment, mesh)
+    self.look = results.make_look(experiment, mesh)
+    self.init = runs.make_init(experiment, mesh)
+    self.stack = contextlib.ExitStack()
+
+  def __enter__(self):
+    self.checkpoints = Checkpoints(self.out / "checkpoints")
+    self.stack.enter_context(self.checkpoints)
+    return self
+
+  def __exit__(self, *exception):
+    return self.stack.__exit__(*exception)
+
+  def run(self, *, resume: bool) -> core.TrainState:
+    """Steps from the first or the restored state to the end of the run."""
+    state, seconds = self._restored() if resume else (self._fresh(), 0.0)
+    step, stop = int(state.step), self.experiment.run.steps
+    resumed = step if resume else None
+    self.log = self.stack.enter_context(MetricsLog(self.out, resume_step=resumed))
+    self.progress = self.stack.enter_context(Progress(stop, start=step))
+    self.watch = Stopwatch(step, self.experiment.run.batch, seconds)
+    with stop_signals() as stopped, closing(self.feed.chunks(step, stop)) as chunks:
+      for steps, args in chunks:
+        state, metrics = self.feed.advance(self._refreshed(state, step), *args)
+        step += steps
+        self._after(step, state, metrics)
+        if stopped and step < stop:
+          self._interrupt(step, state, metrics, stopped[0])
+    self.checkpoints.wait()
+    return state
+
+  def _fresh(self):
+    state = self.init()
+    self.checkpoints.save(0, state, {"seconds": 0.0})
+    return state
+
+  def _restored(self):
+    restored = runs.restore_from(self.checkpoints, self.experiment, self.mesh)
+    for sentence in restored.skipped:
+      self.say(sentence)
+    self.say(f"Going on from step {restored.step}.")
+    return restored.state, restored.meta["seconds"]
+
+  def _refreshed(self, state, step):
+    method, epoch = self.experiment.method, self.feed.epoch
+    if method.refresh is None or step % epoch:
+      return state
+    key = jax.random.fold_in(state.key, step // epoch)
+    return method.refresh(state, self.feed.in_order(), key)
+
+  def _after(self, step, state, metrics):
+    run, last = self.experiment.run, step == self.experiment.run.steps
+    if last or step % run.log_every == 0:
+      self._write(step, state, metrics)
+    if last or step % run.eval_every == 0:
+      self._look(step, state)
+    if last or step % run.checkpoint_every == 0:
+      self._save(step, state, metrics)
+
+  def _write(self, step, state, metrics):
+    values = self._finite(step, metrics) | self.watch.lap(step)
+    self.log.write(step, values)
+    self.progress.update(step, values)
+    for callback in self.callbacks:
+      callback(step, state, values)
+
+  def _look(self, step, state):
+    with self.watch.paused():
+      found = self.look(state)
+    if "warning" in found:
+      self.say(f"Step {step}: {found['warning']}")
+    self.log.write(step, found)
+
+  def _save(self, step, state, metrics):
+    self._finite(step, metrics)
+    if not self.checkpoints.save(step, state, {"seconds": self.watch.seconds()}):
+      self._fail(step, "the state")
+
+  def _finite(self, step, metrics):
+    """Returns the last step's metrics as floats; fails the run if the loss is not."""
+    values = {n: float(x[-1]) for n, x in jax.device_get(metrics).items()}
+    if not math.isfinite(values["loss"]):
+      self._fail(step, f"the loss ({values['loss']})")
+    return values
+
+  def _interrupt(self, step, state, metrics, signum):
+    self._save(step, state, metrics)
+    self.checkpoints.wait()
+    raise Interrupted(
+      f"Stopped by {signal.Signals(signum).name} at step {step}; the state is saved. "
+      f"Go on by: jaxssl train --resume {self.out}",
+      signum,
+    )
+
+  def _fail(self, step, what):
+    self.checkpoints.wait()
+    found = failures.replay(
+      self.experiment, self.feed, self._last_good_state(), step, self.out
+    )
+    raise NonFiniteLoss(f"By step {step} {what} was not finite. {found}")
+
+  def _last_good_state(self):
+    if not self.checkpoints.steps():
+      return self.init()
+    return runs.restore_from(self.checkpoints, self.experiment, self.mesh).state
+
+
+class Stopwatch:
+  """Seconds and examples per second of a run, evaluations left out of the rate."""
+
+  def __init__(self, step: int, batch: int, before: float):
+    self.start = self.mark = time.perf_counter()
+    self.step, self.batch, self.before = step, batch, before
+
+  def seconds(self) -> float:
+    """Seconds of the run so far, those before a resume included."""
+    return self.before + time.perf_counter() - self.start
+
+  def lap(self, step: int) -> dict[str, float]:
+    """Returns the rate since the last lap, and the seconds so far."""
+    now = time.perf_counter()
+    rate = (step - self.step) * self.batch / max(now - self.mark, 1e-9)
+    self.mark, self.step = now, step
+    return {"examples_per_second": rate, "seconds": self.seconds()}
+
+  @contextlib.contextmanager
+  def paused(self):
+    """Leaves what runs inside out of the rate."""
+    start = time.perf_counter()
+    yield
+    self.mark += time.perf_counter() - start
+
+
+@contextlib.contextmanager
+def stop_signals():
+  """Collects SIGINT and SIGTERM in a list instead of dying; the loop looks at it."""
+  received: list[int] = []
+  if threading.current_thread() is not threading.main_thread():
+    yield received
+    return
+  catch = lambda signum, frame: received.append(signum)
+  before = {s: signal.signal(s, catch) for s in (signal.SIGINT, signal.SIGTERM)}
+  try:
+    yield received
+  finally:
+    for signum, handler in before.items():
+      signal.signal(signum, handler)
+
+
+def use_compilation_cache() -> None:
+  """Keeps compiled programs in a user cache folder, unless one is set already."""
+  if jax.config.jax_compilation_cache_dir is not None:
+    return
+  base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+  jax.config.update("jax_compilation_cache_dir", os.path.join(base, "jaxssl", "xla"))
+  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+  jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def _say_start(experiment, out, mesh, say):
+  found, run, device = experiment.data, experiment.run, mesh.devices.flat[0]
+  if skipped := data.skipped_message(found):
+    say(skipped)
+  say(
+    f"{experiment.name}: {len(found.train):,} examples of {found.name}, {run.steps:,} "
+    f"steps of {run.batch} on {mesh.size} {device.platform.upper()} device(s), "
+    f"into {out}"
+  )

@@ -1,0 +1,65 @@
+"""The small net: its convolution is XLA's, its gradient too."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxssl import models
+from jaxssl.errors import InputError
+from jaxssl.models.convnet import Conv3x3
+from tests.models import nets
+
+
+def reference(x, kernel, stride):
+  return jax.lax.conv_general_dilated(
+    x,
+    kernel,
+    (stride, stride),
+    ((1, 1), (1, 1)),
+    dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    precision="highest",
+  )
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 8, 1), (2, 7, 5, 3), (2, 1, 2, 2)])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_convolution_and_gradient_are_those_of_xla(shape, stride):
+  layer, x = Conv3x3(4, stride), nets.images(shape)
+  kernel = nets.variables(layer, shape)["params"]["kernel"]
+  mine = lambda k, x: layer.apply({"params": {"kernel": k}}, x, train=True)
+  theirs = lambda k, x: reference(x, k, stride)
+  got = value_and_gradients(mine)(kernel, x)
+  expected = value_and_gradients(theirs)(kernel, x)
+  jax.tree.map(partial(np.testing.assert_allclose, atol=2e-5), got, expected)
+
+
+def value_and_gradients(f):
+  """f(kernel, x) and the gradients of a nonlinear sum of it to both."""
+
+  def loss(kernel, x):
+    y = f(kernel, x)
+    return jnp.sum(jnp.sin(y)), y
+
+  return jax.jit(jax.value_and_grad(loss, (0, 1), has_aux=True))
+
+
+def test_parameters_and_shapes():
+  net = models.ConvNet()
+  assert nets.output_shape(net, (2, 28, 28, 1)) == (2, 256)
+  kernels = 9 * (1 * 32 + 32 * 64 + 64 * 128 + 128 * 256)
+  assert nets.parameters(net, (2, 8, 8, 1)) == kernels + 2 * (32 + 64 + 128 + 256)
+
+
+def test_strides_are_those_given():
+  net = models.ConvNet(widths=(4, 4, 4), strides=(1, 2, 1))
+  call = jax.jit(partial(net.apply, train=False, mutable=["intermediates"]))
+  _, seen = call(nets.variables(net), nets.images())
+  assert seen["intermediates"]["patches"][0].shape == (4, 16, 4)
+
+
+def test_every_width_needs_a_stride():
+  with pytest.raises(InputError, match="one stride per width"):
+    nets.shapes(models.ConvNet(widths=(4, 8), strides=(1, 2, 2)))

@@ -1,0 +1,164 @@
+"""The command line, as a user meets it."""
+
+import pathlib
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxssl import cli
+
+TOY = str(pathlib.Path(__file__).parent / "toy.py") + ":toy"
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+  """Every command runs in an empty folder."""
+  monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+  """A finished run."""
+  out = tmp_path_factory.mktemp("cli") / "run"
+  assert cli.main(["train", TOY, "--steps", "6", "--out", str(out)]) == 0
+  return str(out)
+
+
+def fails(capsys, *argv):
+  """Runs a command that must fail cleanly; returns what it printed."""
+  code = cli.main([str(a) for a in argv])
+  printed = capsys.readouterr()
+  assert code == 2
+  assert "Traceback" not in printed.err
+  return printed.err
+
+
+def test_no_command_shows_the_usage(capsys):
+  assert cli.main(["--help"]) == 0
+  assert "jaxssl train --resume RUN" in capsys.readouterr().out
+
+
+def test_list_names_methods_data_results_and_costs(capsys):
+  assert cli.main(["list"]) == 0
+  text = capsys.readouterr().out
+  for word in ("simclr_digits", "moco_v2_digits", "VICReg", "fashion_mnist", "min"):
+    assert word in text
+
+
+def test_help_shows_settings_with_defaults_and_meanings(capsys):
+  with pytest.raises(SystemExit) as leave:
+    cli.main(["train", "simclr_digits", "--help"])
+  assert leave.value.code == 0
+  text = re.sub(r"\s+", " ", capsys.readouterr().out)
+  for words in ("--temperature", "0.2", "--steps", "Optimiser steps", "--out"):
+    assert words in text
+
+
+def test_train_ends_with_the_table_and_the_report(run, capsys):
+  assert (pathlib.Path(run) / "report.html").stat().st_size > 10_000
+
+
+def test_eval_prints_one_protocol(run, capsys):
+  assert cli.main(["eval", run, "knn"]) == 0
+  text = capsys.readouterr().out
+  assert "kNN" in text and "raw pixels" in text and "linear" not in text
+
+
+def test_report_is_written_again(run, capsys):
+  page = pathlib.Path(run) / "report.html"
+  page.unlink()
+  assert cli.main(["report", run]) == 0
+  assert page.exists() and str(page) in capsys.readouterr().out
+
+
+def test_resume_of_a_finished_run_with_the_same_settings(run, capsys):
+  assert cli.main(["train", "--resume", run, "--steps", "6"]) == 0
+  assert "Going on from step 6" in capsys.readouterr().out
+
+
+def image_folder(folder, *, mode="RGB"):
+  folder.mkdir()
+  rng = np.random.default_rng(0)
+  for i in range(3):
+    pixels = rng.integers(0, 255, (20, 24, 3), np.uint8)
+    Image.fromarray(pixels).convert(mode).save(folder / f"{i}.png")
+  return folder
+
+
+@pytest.mark.parametrize("patches", [False, True])
+def test_embed_writes_features_of_files(run, tmp_path, capsys, patches):
+  folder, out = image_folder(tmp_path / "mine"), tmp_path / "f.npz"
+  flag = ["--patches"] if patches else []
+  argv = ["embed", run, "--data", str(folder), "--out", str(out), *flag]
+  assert cli.main(argv) == 0
+  features = np.load(out)["features"]
+  assert features.shape == ((3, 1, 16) if patches else (3, 16))
+  assert np.load(out)["file"].tolist() == ["0.png", "1.png", "2.png"]
+  assert "3 examples" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+  ("argv", "message"),
+  [
+    (["trian"], "Did you mean 'train'"),
+    (["train"], "Name an experiment"),
+    (["train", "simclr_digit"], "Did you mean 'simclr_digits'"),
+    (["train", "simclr_digits", "--batch", "9999"], "larger than the 1297 examples"),
+    (["train", "simclr_digits", "--steps", "0"], "steps is 0"),
+    (["train", "--resume"], "needs the folder of a run"),
+    (["train", "--resume", "nowhere"], "nowhere is not a run"),
+    (["eval", "nowhere"], "nowhere is not a run"),
+  ],
+)
+def test_wrong_input(capsys, argv, message):
+  assert message in fails(capsys, *argv)
+
+
+def test_unknown_and_mistyped_settings(capsys):
+  for argv, words in (
+    (["--temprature", "1"], ["--temprature", "--temperature"]),
+    (["--temperature", "warm"], ["temperature", "warm"]),
+  ):
+    with pytest.raises(SystemExit) as leave:
+      cli.main(["train", "simclr_digits", *argv])
+    assert leave.value.code == 2
+    text = capsys.readouterr().err
+    for word in words:
+      assert word in text
+
+
+def test_resume_refuses_changes_and_names(run, capsys):
+  message = fails(capsys, "train", "--resume", run, "--rate", "0.5")
+  assert "rate: 0.01 in the run, 0.5 asked" in message
+  assert "takes no experiment name" in fails(capsys, "train", "toy", "--resume", run)
+
+
+def test_out_of_another_run(run, capsys):
+  assert "holds a run already" in fails(capsys, "train", TOY, "--out", run)
+
+
+def test_embed_of_other_images(run, tmp_path, capsys):
+  np.savez(tmp_path / "x.npz", x=np.zeros((2, 9, 9), np.uint8))
+  message = fails(capsys, "embed", run, "--data", "x.npz", "--out", "f.npz")
+  assert "(9, 9, 1)" in message and "(8, 8, 1)" in message
+  message = fails(capsys, "embed", run, "--data", "./empty", "--out", "f.npz")
+  assert "no folder" in message
+
+
+def test_images_with_nan_or_of_the_wrong_type(tmp_path, capsys):
+  images = np.full((300, 8, 8), 0.5, np.float32)
+  images[7, 0, 0] = np.nan
+  np.savez(tmp_path / "x.npz", x=images)
+  argv = ("train", "simclr_images", "--data", "x.npz")
+  assert "NaN" in fails(capsys, *argv)
+  np.savez(tmp_path / "x.npz", x=np.zeros((300, 8, 8), np.int64))
+  assert "int64" in fails(capsys, *argv)
+  assert not list(tmp_path.glob("runs"))
+
+
+def test_a_data_set_that_is_not_prepared(tmp_path, capsys):
+  argv = ("train", "simclr_fashion_mnist", "--data-dir", str(tmp_path))
+  message = fails(capsys, *argv)
+  assert "download_and_prepare" in message

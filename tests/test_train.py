@@ -1,0 +1,239 @@
+"""The loop: folders, logs, resumption, signals, failures, callbacks."""
+
+import json
+import math
+import os
+import pathlib
+import signal
+import threading
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxssl
+from jaxssl import core, feeds, results, runs, train
+from jaxssl.checkpoint import Checkpoints
+from jaxssl.data import indices
+from jaxssl.errors import InputError
+from jaxssl.log import read_metrics
+from jaxssl.mesh import data_mesh
+
+TOY = str(pathlib.Path(__file__).parent / "toy.py") + ":toy"
+ONE = data_mesh(jax.devices()[:1])
+
+
+def same(a, b):
+  """Whether two states are equal to the last bit."""
+  plain = lambda s: jax.device_get(s._replace(key=jax.random.key_data(s.key)))
+  equal = jax.tree.map(np.array_equal, plain(a), plain(b))
+  return all(jax.tree.leaves(equal))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+  """A run that nobody stopped, with what it said and what callbacks saw."""
+  out, said, seen = tmp_path_factory.mktemp("runs") / "whole", [], []
+  look = lambda step, state, metrics: seen.append((step, int(state.step), metrics))
+  result = jaxssl.fit(
+    jaxssl.build(TOY), out, callbacks=[look], mesh=ONE, say=said.append
+  )
+  return result, said, seen
+
+
+def test_the_folder_holds_everything(whole):
+  out = whole[0].out
+  for name in ("config.json", "metrics.jsonl", "evaluation.json", "report.html"):
+    assert (out / name).stat().st_size > 0
+  assert list(out.glob("events.out.tfevents*"))
+  assert list((out / "report").glob("*.png"))
+  assert (out / "checkpoints" / "12" / "state").exists()
+  config = json.loads((out / "config.json").read_text())
+  assert config["settings"]["rate"] == 0.01
+
+
+def test_metrics_are_logged_every_so_often(whole):
+  rows = read_metrics(whole[0].out / "metrics.jsonl")
+  assert [r["step"] for r in rows if "loss" in r] == [3, 6, 9, 12]
+  assert [r["step"] for r in rows if "knn" in r] == [6, 12]
+  assert all(math.isfinite(r["loss"]) for r in rows if "loss" in r)
+  assert {"examples_per_second", "grad_norm"} <= set(rows[0])
+
+
+def test_callbacks_see_every_log(whole):
+  assert [(step, at) for step, at, _ in whole[2]] == [(n, n) for n in (3, 6, 9, 12)]
+  assert all("loss" in metrics for _, _, metrics in whole[2])
+
+
+def test_the_table_has_its_reference_rows(whole):
+  rows = whole[0].table.rows
+  assert [r["features"] for r in rows] == [
+    "raw pixels",
+    "untrained encoder",
+    "trained encoder",
+  ]
+  assert all(0 <= r["knn"] <= 100 and r["few_label"]["1"] for r in rows)
+
+
+@pytest.mark.parametrize("data", ["resident", "host"])
+def test_an_interrupted_run_ends_like_one_that_was_not(whole, tmp_path, data):
+  experiment = jaxssl.build(TOY, data=data)
+
+  def stop(step, state, metrics):
+    if step == 6:
+      os.kill(os.getpid(), signal.SIGTERM)
+
+  out, said = tmp_path / "run", []
+  with pytest.raises(train.Interrupted, match="SIGTERM at step 6.*--resume") as stopped:
+    jaxssl.fit(experiment, out, callbacks=[stop], mesh=ONE, say=said.append)
+  assert stopped.value.signum == signal.SIGTERM
+  assert Checkpoints(out / "checkpoints").steps()[-1] == 6
+  result = jaxssl.fit(runs.reopen(out), out, resume=True, mesh=ONE, say=said.append)
+  assert "Going on from step 6." in said
+  assert same(result.state, whole[0].state)
+  steps = [r["step"] for r in read_metrics(out / "metrics.jsonl") if "loss" in r]
+  assert steps == [3, 6, 9, 12]
+
+
+def test_a_damaged_checkpoint_is_passed_over(whole, tmp_path):
+  out, said = tmp_path / "run", []
+  stop = lambda step, state, metrics: step == 9 and os.kill(os.getpid(), signal.SIGINT)
+  with pytest.raises(train.Interrupted, match="SIGINT at step 9"):
+    jaxssl.fit(jaxssl.build(TOY), out, callbacks=[stop], mesh=ONE, say=said.append)
+  for path in (out / "checkpoints" / "9" / "state").rglob("*"):
+    if path.is_file() and path.stat().st_size > 100:
+      damaged = bytearray(path.read_bytes())
+      damaged[len(damaged) // 2] ^= 0xFF
+      path.write_bytes(damaged)
+  result = jaxssl.fit(runs.reopen(out), out, resume=True, mesh=ONE, say=said.append)
+  assert "Going on from step 6." in said
+  assert any("checkpoint 9" in line for line in said)
+  assert same(result.state, whole[0].state)
+
+
+def test_eight_devices_end_like_one(whole, tmp_path):
+  result = jaxssl.fit(jaxssl.build(TOY), tmp_path / "run", mesh=data_mesh(), say=print)
+  losses = lambda out: [
+    row["loss"] for row in read_metrics(out / "metrics.jsonl") if "loss" in row
+  ]
+  np.testing.assert_allclose(losses(result.out), losses(whole[0].out), rtol=1e-3)
+
+
+def test_a_loss_that_is_not_finite(tmp_path):
+  out = tmp_path / "run"
+  with pytest.raises(train.NonFiniteLoss, match="step 9 the loss .nan. .*number 7"):
+    jaxssl.fit(jaxssl.build(TOY, nan_at=7), out, mesh=ONE, say=print)
+  assert Checkpoints(out / "checkpoints").steps()[-1] == 6
+  assert json.loads((out / "failed" / "step.json").read_text())["step"] == 7
+  experiment = runs.reopen(out)
+  shapes = jax.eval_shape(runs.make_init(experiment, ONE))
+  with Checkpoints(out / "failed") as failed:
+    state = failed.restore(shapes).state
+  assert int(state.step) == 7
+  batch = dict(np.load(out / "failed" / "batch.npz"))
+  np.testing.assert_array_equal(
+    batch["index"], indices(7, examples=200, batch=32, seed=0)
+  )
+  _, metrics = core.train_step(experiment.method, experiment.tx, state, batch)
+  assert math.isnan(metrics["loss"])
+
+
+def test_diverging_weights_are_not_committed(tmp_path):
+  out = tmp_path / "run"
+  with pytest.raises(train.NonFiniteLoss, match="was not finite"):
+    jaxssl.fit(jaxssl.build(TOY, rate=1e38), out, mesh=ONE, say=print)
+  assert Checkpoints(out / "checkpoints").steps() == [0]
+
+
+def test_a_collapse_is_said_in_a_sentence(tmp_path):
+  experiment = jaxssl.build(TOY)
+  method = experiment.method
+  dead = lambda *args, **kwargs: jnp.ones_like(method.encode(*args, **kwargs))
+  look = results.make_look(
+    experiment._replace(method=method._replace(encode=dead)), ONE
+  )
+  found = look(runs.make_init(experiment, ONE)())
+  assert "collapsing" in found["warning"]
+
+
+def test_out_that_holds_another_run(whole):
+  with pytest.raises(InputError, match="holds a run already.*--resume"):
+    jaxssl.fit(jaxssl.build(TOY), whole[0].out, mesh=ONE)
+
+
+def test_resume_shows_changed_settings(whole):
+  with pytest.raises(InputError, match="rate: 0.01 in the run, 0.5 asked"):
+    runs.reopen(whole[0].out, rate=0.5)
+
+
+def test_resume_without_a_checkpoint(tmp_path):
+  out = runs.create(jaxssl.build(TOY), tmp_path / "run")
+  with pytest.raises(InputError, match="no checkpoint"):
+    jaxssl.fit(runs.reopen(out), out, resume=True, mesh=ONE)
+
+
+def test_resume_of_what_is_no_run(tmp_path):
+  with pytest.raises(InputError, match="is not a run"):
+    runs.reopen(tmp_path)
+
+
+def test_runs_are_numbered(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  experiment = jaxssl.build(TOY)
+  made = [runs.create(experiment, None) for _ in range(2)]
+  assert made == [pathlib.Path("runs/toy/1"), pathlib.Path("runs/toy/2")]
+
+
+def test_load_gives_the_encoder(whole):
+  encode, variables = jaxssl.load(whole[0].out)
+  images = jaxssl.build(TOY).data.test[np.arange(5)]["input"]
+  assert encode(variables, images).shape == (5, 16)
+  assert encode(variables, images, patches=True).shape == (5, 1, 16)
+  state = whole[0].state
+  expected = jaxssl.build(TOY).method.encode(
+    state.params, state.extra, {"input": jnp.asarray(images)}
+  )
+  np.testing.assert_allclose(encode(variables, images), expected, atol=1e-6)
+
+
+def test_refresh_runs_before_every_epoch():
+  """6 steps are one epoch of 200 examples by 32; its key is the epoch's."""
+  experiment, refreshed = jaxssl.build(TOY), []
+
+  def refresh(state, batches, key):
+    rows = sum(int(mask.sum()) for _, mask in batches)
+    refreshed.append((int(state.step), rows, jax.random.key_data(key).tolist()))
+    return state
+
+  method = experiment.method._replace(refresh=refresh)
+  feed = feeds.make_feed(experiment._replace(method=method), ONE)
+  trainer = train.Trainer(experiment._replace(method=method), None, ONE, (), print)
+  state = runs.make_init(experiment, ONE)()
+  for step in range(13):
+    trainer._refreshed(state._replace(step=jnp.int32(step)), step)
+  key = lambda epoch: jax.random.key_data(jax.random.fold_in(state.key, epoch)).tolist()
+  assert feed.epoch == 6
+  assert refreshed == [(0, 200, key(0)), (6, 200, key(1)), (12, 200, key(2))]
+
+
+@pytest.mark.parametrize("stop", [12, 17])
+def test_spans_end_where_they_must(stop):
+  spans = list(feeds.spans(3, stop, 5, 6))
+  assert spans[0] == (3, 2)
+  assert sum(steps for _, steps in spans) == stop - 3
+  for (first, steps), (after, _) in zip(spans, spans[1:], strict=False):
+    assert first + steps == after and (after % 5 == 0 or after % 6 == 0)
+
+
+def test_signals_are_left_alone_outside_the_main_thread():
+  seen = []
+
+  def run():
+    with train.stop_signals() as stopped:
+      seen.append(stopped)
+
+  thread = threading.Thread(target=run)
+  thread.start()
+  thread.join()
+  assert seen == [[]]
