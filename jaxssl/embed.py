@@ -21,7 +21,7 @@ def embed(
   """Writes features of a data set to an `.npz`.
 
   The file has `features` [n, dim] (or [n, patches, dim]), `label` where known, and
-  `file` where the data is a folder of images.
+  `path` where the data is a folder of images.
 
   Args:
     run: the run's folder.
@@ -50,7 +50,7 @@ def embed(
   if labels is not None:
     found["label"] = labels
   if examples.files:
-    found["file"] = np.asarray(examples.files)
+    found["path"] = np.asarray(examples.files)
   np.savez(out, **found)
   return f"{out}: features {features.shape} of {len(features)} examples."
 

@@ -1,140 +1,264 @@
-"""What a run writes while it trains: metrics, TensorBoard events, a progress bar."""
+"""What a run writes down: metrics, TensorBoard events, JSON files, a progress bar.
+
+Everything here survives a kill: files are replaced whole, and a metrics row is either
+in the file or not. JSON has no NaN and no infinity, so those are written as the strings
+"nan", "inf" and "-inf", which `read_metrics` turns back into floats.
+"""
 
 import json
 import math
 import os
-import pathlib
-import sys
-from collections.abc import Mapping
-from typing import Any
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
-PathLike = str | os.PathLike
+from jaxssl.errors import InputError
+
+if TYPE_CHECKING:
+  from rich.console import Console
+
+METRICS = "metrics.jsonl"
+NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+  """Writes a file that is afterwards either the old one or all of the new one.
+
+  Args:
+    path: the file; its folder must exist.
+    text: the whole content.
+  """
+  path = Path(path)
+  part = path.with_name(path.name + ".tmp")
+  with part.open("w", encoding="utf-8") as file:
+    file.write(text)
+    file.flush()
+    os.fsync(file.fileno())
+  os.replace(part, path)
+
+
+def write_json(path: str | os.PathLike, value: Any) -> None:
+  """Writes `value` as indented JSON, whole or not at all.
+
+  Args:
+    path: the file; its folder must exist.
+    value: dicts, lists, tuples, strings, numbers, None, paths and arrays.
+
+  Raises:
+    InputError: if `value` holds anything else.
+  """
+  write_text(path, json.dumps(_plain(value), indent=2, allow_nan=False) + "\n")
+
+
+def read_metrics(path: str | os.PathLike) -> list[dict]:
+  """Reads the rows of a metrics.jsonl, without a last line that a kill cut short.
+
+  Args:
+    path: the file.
+
+  Returns:
+    One dict a row, in the order of the file, each with "step".
+
+  Raises:
+    InputError: if there is no such file, or if a line before the last is damaged.
+  """
+  try:
+    lines = Path(path).read_bytes().splitlines()
+  except OSError as error:
+    raise InputError(f"no metrics in {path}: {error.strerror}") from error
+  rows = []
+  for number, line in enumerate(lines, 1):
+    try:
+      rows.append(_revived(json.loads(line)))
+    except ValueError as error:
+      if number < len(lines):
+        raise InputError(f"line {number} of {path} is damaged: {error}") from error
+  return rows
 
 
 class MetricsLog:
-  """Writes RUN/metrics.jsonl and TensorBoard event files: a context manager.
+  """The metrics of a run, in metrics.jsonl and as TensorBoard events.
 
-  One JSON object a line, each with "step", written whole and flushed at once. Values
-  that are not finite are written as strings ("nan", "inf", "-inf"), so that every
-  line is valid JSON.
+  A context manager. Where tensorboardX is not installed there are no events. Under
+  several processes only the first may open it.
   """
 
-  def __init__(self, folder: PathLike, *, resume_step: int | None):
-    """Opens the log.
+  def __init__(self, folder: str | os.PathLike, *, resume_step: int | None):
+    """Opens the log of the run in `folder`.
 
     Args:
-      folder: the run's folder.
-      resume_step: the step that the run goes on from; lines of later steps, and a
-        line that a killed process left torn, are dropped. None for a new run.
+      folder: the run's folder, created if it is absent.
+      resume_step: the step that the run goes on from: rows of later steps are removed,
+        since it will write them again. None for a new run, whose log begins empty.
     """
-    from tensorboardX import SummaryWriter
-
-    path = pathlib.Path(folder) / "metrics.jsonl"
-    purge = None
-    if resume_step is not None:
-      kept = [row for row in read_metrics(path) if row["step"] <= resume_step]
-      _replace(path, "".join(_line(row) for row in kept))
-      purge = resume_step + 1
-    self._file = path.open("a", encoding="utf8")
-    self._board = SummaryWriter(str(folder), purge_step=purge)
+    path = Path(folder) / METRICS
+    path.parent.mkdir(parents=True, exist_ok=True)
+    last = -1 if resume_step is None else resume_step
+    kept = resume_step is not None and path.exists()
+    rows = read_metrics(path) if kept else []
+    write_text(path, "".join(_line(row) for row in rows if row["step"] <= last))
+    self._file: IO[str] = path.open("a", encoding="utf-8")
+    self._events = _open_events(path.parent, purge_step=last + 1)
 
   def __enter__(self) -> "MetricsLog":
     return self
 
-  def __exit__(self, *exception):
-    self._file.close()
-    self._board.close()
+  def __exit__(self, *_):
+    self.close()
 
-  def write(self, step: int, values: Mapping[str, float | str]) -> None:
-    """Adds one line; numbers also become TensorBoard scalars."""
-    self._file.write(_line({"step": step, **values}))
+  def write(self, step: int, metrics: dict) -> None:
+    """Adds one row: in metrics.jsonl when this returns, in the events 5 s later.
+
+    Args:
+      step: the number of steps taken.
+      metrics: names to numbers or scalar arrays; text and lists go to the file only.
+
+    Raises:
+      InputError: if a metric is called "step" or cannot be written as JSON.
+    """
+    if "step" in metrics:
+      raise InputError("a metric is called 'step'; that is the name of the row's step")
+    row = _plain({"step": step, **metrics})
+    self._file.write(_line(row))
     self._file.flush()
-    for name, value in values.items():
-      write = self._board.add_text if isinstance(value, str) else self._board.add_scalar
-      write(name, value, step)
-    self._board.flush()
+    if self._events:
+      for name in metrics:
+        if isinstance(row[name], int | float):
+          self._events.add_scalar(name, row[name], step)
 
-
-def read_metrics(path: PathLike) -> list[dict[str, Any]]:
-  """Returns the lines of a metrics file; a torn last line is left out."""
-  path = pathlib.Path(path)
-  if not path.is_file():
-    return []
-  lines = path.read_text(encoding="utf8").split("\n")[:-1]  # a whole line ends in \n
-  return [json.loads(line) for line in lines if line]
-
-
-def write_json(path: PathLike, value: Any) -> None:
-  """Writes a JSON file that is whole or not there, whatever kills the process."""
-  _replace(pathlib.Path(path), json.dumps(value, indent=2, default=str) + "\n")
-
-
-def _replace(path, text):
-  temporary = path.with_name(path.name + ".tmp")
-  with temporary.open("w", encoding="utf8") as file:
-    file.write(text)
-    file.flush()
-    os.fsync(file.fileno())
-  os.replace(temporary, path)
-
-
-def _line(row):
-  return json.dumps({n: _jsonable(x) for n, x in row.items()}) + "\n"
-
-
-def _jsonable(x):
-  if isinstance(x, str | int) or x is None:
-    return x
-  x = float(x)
-  return x if math.isfinite(x) else str(x)
+  def close(self) -> None:
+    """Closes the files."""
+    self._file.close()
+    if self._events:
+      self._events.close()
 
 
 class Progress:
-  """A progress bar with loss, examples a second and time left: a context manager.
+  """A progress bar with loss, speed and time left; plain lines if not on a terminal.
 
-  Where the output is no terminal there is one plain line a log instead.
+  A context manager.
   """
 
-  def __init__(self, total: int, *, start: int = 0):
-    """Makes the bar.
+  def __init__(
+    self,
+    total: int,
+    *,
+    start: int,
+    batch: int,
+    console: "Console | None" = None,
+    clock: Callable[[], float] = time.monotonic,
+  ):
+    """Prepares the bar; nothing is shown before `with`.
 
     Args:
-      total: steps of the run.
-      start: steps done already.
+      total: steps of the whole run.
+      start: the step that the run begins or goes on from.
+      batch: examples in a step.
+      console: where it goes; standard output if None.
+      clock: gives seconds.
     """
-    self._total = total
-    self._bar = _bar() if sys.stdout.isatty() else None
+    from rich.console import Console
+
+    self._console = console or Console()
+    self._total, self._batch, self._clock = total, batch, clock
+    self._begun, self._warm = (start, clock()), False
+    self._bar = _make_bar(self._console) if self._console.is_terminal else None
     if self._bar is not None:
-      empty = {"loss": "", "rate": ""}
-      self._task = self._bar.add_task("train", total=total, completed=start, **empty)
+      self._task = self._bar.add_task("compiling", total=total, completed=start)
 
   def __enter__(self) -> "Progress":
     if self._bar is not None:
       self._bar.start()
     return self
 
-  def __exit__(self, *exception):
+  def __exit__(self, *_):
     if self._bar is not None:
       self._bar.stop()
 
-  def update(self, step: int, values: Mapping[str, float]) -> None:
-    """Shows `values["loss"]` and `values["examples_per_second"]` of a step."""
-    loss = f"loss {values['loss']:.4f}"
-    rate = f"{values['examples_per_second']:,.0f} examples/s"
-    if self._bar is None:
-      print(f"step {step:,} of {self._total:,}: {loss}, {rate}", flush=True)
+  def update(self, step: int, loss: float) -> None:
+    """Shows where the run is.
+
+    Args:
+      step: the number of steps taken.
+      loss: the loss of that step.
+    """
+    speed = self._speed(step)
+    left = timedelta(seconds=round((self._total - step) / speed)) if speed else "?"
+    text = f"loss {float(loss):.4g}  {speed * self._batch:,.0f} examples/s  {left} left"
+    if self._bar is not None:
+      self._bar.update(self._task, completed=step, description=text)
     else:
-      self._bar.update(self._task, completed=step, loss=loss, rate=rate)
+      print(f"step {step}/{self._total}  {text}", file=self._console.file, flush=True)
+
+  def say(self, text: str) -> None:
+    """Prints a sentence, above the bar if there is one.
+
+    Args:
+      text: the sentence.
+    """
+    self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+  def _speed(self, step: int) -> float:
+    """Steps a second since the first update, so that compiling counts only there."""
+    now = self._clock()
+    steps, seconds = step - self._begun[0], now - self._begun[1]
+    if not self._warm:
+      self._begun, self._warm = (step, now), True
+    return steps / seconds if seconds > 0 else 0.0
 
 
-def _bar():
+def _make_bar(console: "Console"):
   from rich import progress
 
   return progress.Progress(
-    progress.TextColumn("[bold]{task.description}"),
+    progress.TextColumn("step {task.completed}/{task.total}"),
     progress.BarColumn(),
-    progress.MofNCompleteColumn(),
-    progress.TextColumn("{task.fields[loss]}"),
-    progress.TextColumn("{task.fields[rate]}"),
-    progress.TimeRemainingColumn(),
+    progress.TextColumn("{task.description}", markup=False),
+    console=console,
+    refresh_per_second=2,
+  )
+
+
+def _open_events(folder: Path, *, purge_step: int):
+  try:
+    from tensorboardX import SummaryWriter
+  except ImportError:
+    return None
+  return SummaryWriter(
+    str(folder),
+    purge_step=purge_step,
+    flush_secs=5,
+    filename_suffix=f".{purge_step}",  # else two of the same second meet in one file
+  )
+
+
+def _line(row: dict) -> str:
+  return json.dumps(_plain(row), allow_nan=False) + "\n"
+
+
+def _revived(row: dict) -> dict:
+  """Turns the strings that stand for floats that are not finite back into them."""
+  if not isinstance(row, dict) or "step" not in row:
+    raise ValueError('it is not an object with a "step"')
+  return {k: NOT_FINITE.get(v, v) if isinstance(v, str) else v for k, v in row.items()}
+
+
+def _plain(value: Any) -> Any:
+  """Maps arrays, numpy scalars, paths and floats that are not finite to plain JSON."""
+  if isinstance(value, dict):
+    return {str(key): _plain(item) for key, item in value.items()}
+  if isinstance(value, list | tuple):
+    return [_plain(item) for item in value]
+  if isinstance(value, float):
+    return float(value) if math.isfinite(value) else str(float(value))
+  if value is None or isinstance(value, str | int):
+    return value
+  if isinstance(value, os.PathLike):
+    return os.fspath(value)
+  if hasattr(value, "tolist"):
+    return _plain(value.tolist())
+  raise InputError(
+    f"cannot write {value!r} as JSON; give numbers, text, lists, dicts or arrays"
   )

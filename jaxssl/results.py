@@ -36,14 +36,18 @@ def make_look(experiment: Experiment, mesh: Mesh) -> Callable[[core.TrainState],
     bank = features(train)
     measures = evals.collapse_measures(bank)
     found = {n: float(x) for n, x in measures.items() if n != "possible_rank"}
-    if test is not None:
-      found["knn"] = evals.knn_accuracy(
-        bank, train["label"], features(test), test["label"], classes=len(data.classes)
-      )
-    warning = evals.verdict(measures)
-    return found if warning is None else {**found, "warning": warning}
+    if warning := evals.verdict(measures):
+      found["warning"] = warning
+    if test is not None and np.isfinite(bank).all():
+      found["knn"] = _knn(bank, train["label"], features(test), test["label"], data)
+    return found
 
   return look
+
+
+def _knn(bank, labels, test, test_labels, data):
+  k, classes = min(20, len(bank)), len(data.classes)
+  return evals.knn_accuracy(bank, labels, test, test_labels, k=k, classes=classes)
 
 
 def labelled(data) -> bool:

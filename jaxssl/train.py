@@ -111,6 +111,7 @@ class Trainer:
     self.feed = make_feed(experiment, mesh)
     self.look = results.make_look(experiment, mesh)
     self.init = runs.make_init(experiment, mesh)
+    self.batch = experiment.run.batch
     self.stack = contextlib.ExitStack()
 
   def __enter__(self):
@@ -124,11 +125,11 @@ class Trainer:
   def run(self, *, resume: bool) -> core.TrainState:
     """Steps from the first or the restored state to the end of the run."""
     state, seconds = self._restored() if resume else (self._fresh(), 0.0)
-    step, stop = int(state.step), self.experiment.run.steps
+    step, stop, batch = int(state.step), self.experiment.run.steps, self.batch
     resumed = step if resume else None
     self.log = self.stack.enter_context(MetricsLog(self.out, resume_step=resumed))
-    self.progress = self.stack.enter_context(Progress(stop, start=step))
-    self.watch = Stopwatch(step, self.experiment.run.batch, seconds)
+    self.progress = self.stack.enter_context(Progress(stop, start=step, batch=batch))
+    self.watch = Stopwatch(step, batch, seconds)
     with stop_signals() as stopped, closing(self.feed.chunks(step, stop)) as chunks:
       for steps, args in chunks:
         state, metrics = self.feed.advance(self._refreshed(state, step), *args)
@@ -170,7 +171,7 @@ class Trainer:
   def _write(self, step, state, metrics):
     values = self._finite(step, metrics) | self.watch.lap(step)
     self.log.write(step, values)
-    self.progress.update(step, values)
+    self.progress.update(step, values["loss"])
     for callback in self.callbacks:
       callback(step, state, values)
 

@@ -9,6 +9,7 @@ import pathlib
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -60,6 +61,10 @@ def small(step):
   return {"step": jnp.asarray(step, jnp.int32), "key": jax.random.key(step)}
 
 
+def shape(*dims, dtype=jnp.float32):
+  return jax.ShapeDtypeStruct(dims, dtype)
+
+
 def bits(x):
   is_key = jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
   return np.asarray(jax.random.key_data(x) if is_key else x)
@@ -89,7 +94,7 @@ def files(folder):
 
 
 def run_python(code, *args, wait=True):
-  """Starts a fresh process that has the helpers of this file under the name `t`."""
+  """Starts a fresh process with the functions of this file under the name `t`."""
   lines = "import sys, jax, tests.test_checkpoint as t\n" + code
   process = subprocess.Popen(
     [sys.executable, "-c", lines, *map(str, args)],
@@ -260,11 +265,11 @@ def test_no_checkpoint(tmp_path):
 @pytest.mark.parametrize(
   ("like", "message"),
   [
-    ({"a": {"b": jnp.ones(3)}}, r"a/b is float32\[2,2\] there and float32\[3\] here\."),
-    ({"a": {"b": jnp.ones((2, 2), jnp.int32)}}, r"there and int32\[2,2\] here\."),
+    ({"a": {"b": shape(3)}}, r"a/b is float32\[2,2\] there and float32\[3\] here\."),
+    ({"a": {"b": shape(2, 2, dtype=jnp.int32)}}, r"there and int32\[2,2\] here\."),
     ({"a": {}}, r"a/b is float32\[2,2\] there and absent here\."),
-    ({"a": {"b": jnp.ones((2, 2)), "c": jnp.ones(1)}}, "a/c is absent there and float"),
-    ({f"x{i}": jnp.ones(1) for i in range(4)}, "; and 2 more. Build the run with"),
+    ({"a": {"b": shape(2, 2), "c": shape(1)}}, "a/c is absent there and float32"),
+    ({f"x{i}": shape(1) for i in range(4)}, "; and 2 more. Build the run with"),
   ],
 )
 def test_another_model_names_the_leaves_that_differ(tmp_path, like, message):
@@ -498,6 +503,53 @@ def test_kills_leave_a_state_that_was_saved(tmp_path):
     assert (restored.skipped, restored.meta) == ([], {"step": restored.step})
     assert_same(restored.state, big(restored.step))
     last = restored.step
+
+
+PROCESSES = """
+import os, pathlib
+import numpy as np
+from jax.experimental.multihost_utils import sync_global_devices
+folder, port, rank = sys.argv[1], sys.argv[2], int(sys.argv[3])
+jax.config.update("jax_cpu_collectives_implementation", "gloo")
+jax.distributed.initialize(f"127.0.0.1:{port}", num_processes=2, process_id=rank)
+mesh = t.Mesh(jax.devices(), "data")
+split = t.NamedSharding(mesh, t.PartitionSpec("data"))
+whole = t.NamedSharding(mesh, t.PartitionSpec())
+def build(step):
+  w = np.random.RandomState(step).rand(1 << 16).astype(np.float32)
+  key = jax.jit(lambda: jax.random.key(step), out_shardings=whole)()
+  return {"w": jax.make_array_from_callback(w.shape, split, lambda i: w[i]), "k": key}
+def restored():
+  step, state, _, _ = checkpoints.restore(build(0))
+  same = jax.jit(lambda a, b: jax.tree.map(lambda x, y: (x == y).all(), a, b))
+  assert all(jax.tree.leaves(same(state, build(step))))
+  return step
+with t.Checkpoints(folder, keep=2) as checkpoints:
+  for step in (1, 2, 3):
+    assert checkpoints.save(step, build(step), {})
+  assert restored() == 3
+  sync_global_devices("read")
+  if rank == 0:  # only one process reads the rows in this file
+    parts = pathlib.Path(folder, "3/state/ocdbt.process_1/d").iterdir()
+    path = max(parts, key=os.path.getsize)
+    path.write_bytes(path.read_bytes()[:1000])
+  sync_global_devices("damaged")
+  assert restored() == 2
+  assert checkpoints.save(3, build(3), {})
+  assert restored() == 3
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_save_restore_and_fall_back_together(tmp_path):
+  with socket.socket() as probe:
+    probe.bind(("127.0.0.1", 0))
+    port = probe.getsockname()[1]
+  started = [run_python(PROCESSES, tmp_path, port, i, wait=False) for i in range(2)]
+  for process in started:
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+  assert steps_in(tmp_path) == [2, 3]
 
 
 def test_leftovers_of_a_kill_are_ignored_and_cleared_by_the_next_save(tmp_path):

@@ -95,7 +95,7 @@ def test_embed_writes_features_of_files(run, tmp_path, capsys, patches):
   assert cli.main(argv) == 0
   features = np.load(out)["features"]
   assert features.shape == ((3, 1, 16) if patches else (3, 16))
-  assert np.load(out)["file"].tolist() == ["0.png", "1.png", "2.png"]
+  assert np.load(out)["path"].tolist() == ["0.png", "1.png", "2.png"]
   assert "3 examples" in capsys.readouterr().out
 
 

@@ -1,5 +1,6 @@
 """The loop: folders, logs, resumption, signals, failures, callbacks."""
 
+import itertools
 import json
 import math
 import os
@@ -222,7 +223,7 @@ def test_spans_end_where_they_must(stop):
   spans = list(feeds.spans(3, stop, 5, 6))
   assert spans[0] == (3, 2)
   assert sum(steps for _, steps in spans) == stop - 3
-  for (first, steps), (after, _) in zip(spans, spans[1:], strict=False):
+  for (first, steps), (after, _) in itertools.pairwise(spans):
     assert first + steps == after and (after % 5 == 0 or after % 6 == 0)
 
 

@@ -42,11 +42,11 @@ def _data(kind):
 
 
 def _broken(method, step_of_nan):
-  """The method with a loss that is NaN at one step."""
+  """The method with a loss and a gradient that are NaN at one step."""
 
   def objective(params, extra, outputs, step):
     loss, aux = method.objective(params, extra, outputs, step)
-    return jnp.where(step == step_of_nan, jnp.float32(np.nan), loss), aux
+    return loss * jnp.where(step == step_of_nan, jnp.float32(np.nan), 1.0), aux
 
   return method._replace(objective=objective)
 

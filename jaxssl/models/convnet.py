@@ -46,12 +46,25 @@ def _shifted(x, stride):
   return jnp.concatenate(views, axis=-1)
 
 
+def _average_pool(x, side):
+  batch, height, width, channels = x.shape
+  rows, columns = height // side, width // side
+  if not rows or not columns:
+    raise InputError(
+      f"{height} x {width} positions are too few for an average pool of {side}; "
+      "use larger images or fewer pools."
+    )
+  x = x[:, : rows * side, : columns * side]
+  return x.reshape(batch, rows, side, columns, side, channels).mean((2, 4))
+
+
 class ConvNet(nn.Module):
   """3x3 convolution, norm, ReLU and average pool per block; the mean at the end.
 
   Attributes:
     widths: channels of the blocks.
-    pools: side of each block's average pool, as many as widths; 1 leaves it out.
+    pools: side of each block's average pool, as many as widths; 1 leaves it out. Rows
+      and columns that don't fill a pool are left out, as in torch.
     norm: a factory of norms (`layers.BatchNorm`, `layers.LayerNorm`, ...).
     axis_name: the pmap axis for batch norm; None outside pmap.
     dtype: compute dtype; parameters, statistics and features are float32.
@@ -74,7 +87,7 @@ class ConvNet(nn.Module):
     for i, (width, pool) in enumerate(zip(self.widths, self.pools, strict=True)):
       x = Conv3x3(width, 1, dtype=self.dtype, name=f"conv{i}")(x, train=train)
       x = nn.relu(self._norm(i)(x, train=train))
-      x = x if pool == 1 else nn.avg_pool(x, (pool, pool), (pool, pool))
+      x = x if pool == 1 else _average_pool(x, pool)
     patches = x.reshape(x.shape[0], -1, x.shape[-1]).astype(jnp.float32)
     self.sow("intermediates", "patches", patches)
     return jnp.mean(patches, axis=1)

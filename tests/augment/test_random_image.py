@@ -1,5 +1,6 @@
 """The random operations: purity, frequencies, distributions, errors."""
 
+import functools
 import itertools
 from functools import partial
 
@@ -37,9 +38,14 @@ def keys(count, seed=0):
   return jax.random.split(jax.random.key(seed), count)
 
 
-def many(operation, image, count):
+@functools.cache
+def _batched(operation):
+  return jax.jit(jax.vmap(operation, in_axes=(0, None)))
+
+
+def many(operation, image, count=DRAWS):
   """`operation` on one image for each of `count` keys."""
-  return jax.jit(jax.vmap(operation, in_axes=(0, None)))(keys(count), image)
+  return np.asarray(_batched(operation)(keys(count), image))
 
 
 def assert_frequency(happened, probability):
@@ -72,9 +78,7 @@ def test_the_key_decides(operation):
 
 
 @each_operation
-@pytest.mark.parametrize(
-  "image", [COLOR, np.asarray(GRAY[:, :, :1])], ids=["color", "gray"]
-)
+@pytest.mark.parametrize("image", [COLOR, GRAY], ids=["color", "gray"])
 def test_range_shape_and_dtype(operation, image):
   results = many(operation, image, 64)
   assert results.dtype == jnp.float32
@@ -95,7 +99,7 @@ def test_range_shape_and_dtype(operation, image):
 )
 def test_frequency(operation, probability):
   image = noise(2, 3, 4, 3)
-  results = many(partial(operation, probability=probability), image, DRAWS)
+  results = many(partial(operation, probability=probability), image)
   assert_frequency(np.any(results != image[None], axis=(1, 2, 3)), probability)
 
 
@@ -117,7 +121,7 @@ def test_apply_draws_its_gate_and_its_augmentation_apart():
     return jnp.full_like(image, jax.random.uniform(key))
 
   apply = partial(augment.random_apply, augmentation=value, probability=0.5)
-  drawn = np.asarray(many(apply, jnp.full((1, 1, 1), -1.0), DRAWS)).ravel()
+  drawn = np.asarray(many(apply, jnp.full((1, 1, 1), -1.0))).ravel()
   assert_frequency(drawn[drawn >= 0] < 0.5, 0.5)
 
 
@@ -147,7 +151,7 @@ def test_windows_lie_inside_and_keep_area_and_aspect():
   draw = partial(
     augment.crop_window, shape=(40, 56), scale=(0.2, 0.6), ratio=(0.5, 2.0)
   )
-  top, left, height, width = jax.vmap(draw)(keys(DRAWS))
+  top, left, height, width = jax.jit(jax.vmap(draw))(keys(DRAWS))
   for start, extent, limit in ((top, height, 40), (left, width, 56)):
     assert np.all(start == np.round(start)) and np.all(extent == np.round(extent))
     assert start.min() >= 0 and extent.min() >= 1
@@ -156,14 +160,13 @@ def test_windows_lie_inside_and_keep_area_and_aspect():
   assert 0.18 < share.min() < 0.23 and 0.57 < share.max() < 0.63
   aspect = np.asarray(width / height)
   assert 0.45 < aspect.min() < 0.55 and 1.8 < aspect.max() < 2.2
-  assert_frequency(aspect > 1.0, np.mean(aspect > 1.0))
 
 
 def test_window_places_are_uniform():
   draw = partial(
     augment.crop_window, shape=(8, 8), scale=(0.25, 0.25), ratio=(1.0, 1.0)
   )
-  top, left, height, width = jax.vmap(draw)(keys(DRAWS))
+  top, left, height, width = jax.jit(jax.vmap(draw))(keys(DRAWS))
   assert np.all(height == 4) and np.all(width == 4)
   for row, column in itertools.product(range(5), range(5)):
     assert_frequency((top == row) & (left == column), 1 / 25)
@@ -179,9 +182,8 @@ def test_window_places_are_uniform():
 )
 def test_window_falls_back_on_the_centre(shape, ratio, expected):
   scale = (1.0, 1.0)
-  windows = jax.vmap(
-    partial(augment.crop_window, shape=shape, scale=scale, ratio=ratio)
-  )
+  draw = partial(augment.crop_window, shape=shape, scale=scale, ratio=ratio)
+  windows = jax.jit(jax.vmap(draw))
   found = {tuple(map(int, row)) for row in np.stack(windows(keys(64)), axis=1)}
   assert expected in found
   if shape != (9, 8):
@@ -214,7 +216,7 @@ def test_jitter_is_its_four_adjustments_in_the_drawn_order():
 
 
 def test_jitter_draws_orders_and_amounts_uniformly():
-  draw = jax.vmap(partial(augment.jitter_draw, **JITTER | {"brightness": 1.5}))
+  draw = jax.jit(jax.vmap(partial(augment.jitter_draw, **JITTER | {"brightness": 1.5})))
   orders, factors, shifts = map(np.asarray, draw(keys(DRAWS)))
   for order in itertools.permutations(range(4)):
     assert_frequency(np.all(orders == np.asarray(order), axis=1), 1 / 24)
@@ -276,9 +278,7 @@ def test_affine_shifts_each_way_evenly():
   dot = np.zeros((9, 9, 1), np.float32)
   dot[4, 4] = 1.0
   options = {"rotation": 0.0, "scale": (1.0, 1.0), "shift": 2.0, "shear": 0.0}
-  moved = np.asarray(many(partial(augment.random_affine, **options), dot, DRAWS))[
-    ..., 0
-  ]
+  moved = np.asarray(many(partial(augment.random_affine, **options), dot))[..., 0]
   rows = np.sum(moved.sum(2) * np.arange(9), axis=1) - 4.0
   columns = np.sum(moved.sum(1) * np.arange(9), axis=1) - 4.0
   for drawn in (rows, columns):
@@ -290,7 +290,7 @@ def test_affine_shifts_each_way_evenly():
 def test_brightness_is_uniform_in_its_range():
   half = np.full((1, 1, 1), 0.5, np.float32)
   brighten = partial(augment.random_brightness, factor=(0.7, 1.3))
-  factors = 2.0 * np.asarray(many(brighten, half, DRAWS)).ravel()
+  factors = 2.0 * np.asarray(many(brighten, half)).ravel()
   assert factors.min() >= 0.7 - 1e-6 and factors.max() <= 1.3 + 1e-6
   assert_frequency(factors < 1.0, 0.5)
 

@@ -11,7 +11,7 @@ from jaxssl import models
 
 SHAPE = (4, 8, 8, 3)
 ENCODERS = {
-  "convnet": partial(models.ConvNet, widths=(4, 8), strides=(1, 2)),
+  "convnet": partial(models.ConvNet, widths=(4, 8), pools=(1, 2)),
   "resnet": partial(
     models.ResNet,
     layers=(1, 1),

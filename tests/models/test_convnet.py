@@ -53,13 +53,28 @@ def test_parameters_and_shapes():
   assert nets.parameters(net, (2, 8, 8, 1)) == kernels + 2 * (32 + 64 + 128 + 256)
 
 
-def test_strides_are_those_given():
-  net = models.ConvNet(widths=(4, 4, 4), strides=(1, 2, 1))
+def test_pools_are_means_over_squares():
+  net, x = models.ConvNet(widths=(4,), pools=(2,)), nets.images((2, 7, 5, 3))
+  values = nets.variables(net, x.shape)
+  whole, pooled = sown(net.clone(pools=(1,)), values, x), sown(net, values, x)
+  assert pooled.shape == (2, 6, 4)
+  corner = whole.reshape(2, 7, 5, 4)[:, 4:6, 2:4].mean((1, 2))
+  np.testing.assert_allclose(pooled[:, 5], corner, atol=1e-6)
+
+
+def sown(net, values, x):
+  """The patches of some images."""
   call = jax.jit(partial(net.apply, train=False, mutable=["intermediates"]))
-  _, seen = call(nets.variables(net), nets.images())
-  assert seen["intermediates"]["patches"][0].shape == (4, 16, 4)
+  _, seen = call(values, x)
+  return seen["intermediates"]["patches"][0]
 
 
-def test_every_width_needs_a_stride():
-  with pytest.raises(InputError, match="one stride per width"):
-    nets.shapes(models.ConvNet(widths=(4, 8), strides=(1, 2, 2)))
+def test_images_must_fill_the_pools():
+  net = models.ConvNet(widths=(4, 4), pools=(4, 4))
+  with pytest.raises(InputError, match=r"2 x 2 positions are too few .* pool of 4"):
+    nets.shapes(net, (2, 8, 8, 1))
+
+
+def test_every_width_needs_a_pool():
+  with pytest.raises(InputError, match="one pool per width"):
+    nets.shapes(models.ConvNet(widths=(4, 8), pools=(1, 2, 2)))

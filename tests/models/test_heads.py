@@ -123,7 +123,7 @@ def test_axis_name_and_dtype_reach_the_layers(make):
     nets.train(net, values, nets.images((4, 6)))
   call = partial(net.apply, train=True, mutable=["batch_stats"])
   mapped = jax.vmap(call, axis_name="data", in_axes=(None, 0))
-  out, _ = mapped(values, nets.images((1, 4, 6)))
+  out, _ = jax.eval_shape(mapped, values, nets.images((1, 4, 6)))
   assert out.dtype == jnp.float32
 
 
