@@ -195,8 +195,10 @@ class Trainer:
     return values
 
   def _interrupt(self, step, state, metrics, signum):
-    self._save(step, state, metrics)
     self.checkpoints.wait()
+    if step not in self.checkpoints.steps():
+      self._save(step, state, metrics)
+      self.checkpoints.wait()
     raise Interrupted(
       f"Stopped by {signal.Signals(signum).name} at step {step}; the state is saved. "
       f"Go on by: jaxssl train --resume {self.out}",

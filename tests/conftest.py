@@ -1,5 +1,6 @@
 """Every test runs on 8 forced CPU devices, with JAX at its strictest."""
 
+import gc
 import os
 import pathlib
 import tempfile
@@ -29,6 +30,13 @@ def pytest_collection_modifyitems(items):
   """Lets `pytest -m all` select every test, the slow ones included."""
   for item in items:
     item.add_marker(pytest.mark.all)
+
+
+@pytest.fixture
+def collected():
+  """Collects garbage while the test's own warning filters still hold."""
+  yield
+  gc.collect()
 
 
 STRICT = ("augment", "contracts", "evals", "losses", "models", "ops")

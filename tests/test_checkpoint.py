@@ -1,7 +1,6 @@
 """Whole runs saved and restored: exact state, damage, full disks, kills, layouts."""
 
 import functools
-import gc
 import json
 import logging
 import os
@@ -28,6 +27,7 @@ from jaxssl.checkpoint import (
   save_weights,
 )
 from jaxssl.errors import InputError
+from tests.damage import reads_damage
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -108,18 +108,6 @@ def run_python(code, *args, wait=True):
     assert process.returncode == 0, errors
     return out
   return process
-
-
-@pytest.fixture
-def collected():
-  yield
-  gc.collect()
-
-
-def reads_damage(test):
-  """Orbax leaves coroutines behind when a read fails; they complain when collected."""
-  ignore = "ignore::pytest.PytestUnraisableExceptionWarning"
-  return pytest.mark.usefixtures("collected")(pytest.mark.filterwarnings(ignore)(test))
 
 
 # What is saved comes back.

@@ -20,6 +20,7 @@ from jaxssl.data import indices
 from jaxssl.errors import InputError
 from jaxssl.log import read_metrics
 from jaxssl.mesh import data_mesh
+from tests.damage import reads_damage
 
 TOY = str(pathlib.Path(__file__).parent / "toy.py") + ":toy"
 ONE = data_mesh(jax.devices()[:1])
@@ -97,6 +98,7 @@ def test_an_interrupted_run_ends_like_one_that_was_not(whole, tmp_path, data):
   assert steps == [3, 6, 9, 12]
 
 
+@reads_damage
 def test_a_damaged_checkpoint_is_passed_over(whole, tmp_path):
   out, said = tmp_path / "run", []
   stop = lambda step, state, metrics: step == 9 and os.kill(os.getpid(), signal.SIGINT)

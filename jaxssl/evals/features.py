@@ -27,10 +27,11 @@ def extract(
     batch: examples a call.
 
   Returns:
-    Features, float32 [n, dim], and labels, int32 [n], or None without labels.
+    Features, float32 [n, dim] (or [n, patches, dim]), and labels, int32 [n], or None
+    without labels.
 
   Raises:
-    InputError: if there is nothing to encode, or features are not [batch, dim].
+    InputError: if there is nothing to encode, or features have no dimension.
   """
   features, labels = [], []
   for start in range(0, _rows(source), batch):
@@ -89,8 +90,9 @@ def _pad(x: np.ndarray, rows: int) -> np.ndarray:
 
 
 def _checked(features: jax.Array) -> np.ndarray:
-  if features.ndim != 2:
+  if features.ndim < 2:
     raise InputError(
-      f"encode must return [batch, dim]; it gave {features.shape}. Pool patches first."
+      f"encode must return [batch, dim] or [batch, patches, dim]; it gave "
+      f"{features.shape}."
     )
   return np.asarray(features.astype(jnp.float32))
