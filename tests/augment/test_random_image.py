@@ -72,7 +72,7 @@ def test_jit_equals_eager(operation):
 
 @each_operation
 def test_the_key_decides(operation):
-  first, second = many(operation, COLOR, 8), many(operation, COLOR, 8)
+  first, second = many(operation, COLOR, 64), many(operation, COLOR, 64)
   np.testing.assert_array_equal(first, second)
   assert len(np.unique(np.asarray(first), axis=0)) > 1
 
