@@ -6,12 +6,8 @@ features of 1, 5 and 10 labels a class, mean of 10 draws; kNN with k = 20 on all
 labels. `benchmarks/digits.py` measures what each experiment reaches.
 """
 
-from functools import partial
-
 from jaxssl import methods, models, optim
-from jaxssl.augment.random_image import gaussian_noise, random_brightness
-from jaxssl.augment.views import compose, two_views
-from jaxssl.augment.warp import random_warp
+from jaxssl.augment import digits_view, two_views
 from jaxssl.data import digits
 from jaxssl.ops import cosine_ema
 from jaxssl.registry import Parts, Run, experiment
@@ -30,19 +26,7 @@ def _parts(run, method, learning_rate, weight_decay):
   return Parts(method, tx, digits(), VIEWS)
 
 
-def _view():
-  """Warped, brighter or darker, noisy: what leaves a written digit the same digit."""
-  warp = partial(
-    random_warp, rotation=20.0, scale=1.3, shift=1.2, shear=0.4, elastic=0.7
-  )
-  return compose(
-    warp,
-    partial(random_brightness, factor=(0.7, 1.3)),
-    partial(gaussian_noise, deviation=0.1),
-  )
-
-
-VIEWS = two_views(_view())
+VIEWS = two_views(digits_view())
 
 
 @experiment(

@@ -2,7 +2,7 @@
 
 from jaxssl import methods, models, optim
 from jaxssl.augment import gray_view, simclr_view, two_views
-from jaxssl.data import open_data, tfds_images
+from jaxssl.data import open_data
 from jaxssl.registry import Parts, Run, experiment
 
 
@@ -17,6 +17,7 @@ def simclr_fashion_mnist(
     steps=1500, batch=256, log_every=50, eval_every=500, checkpoint_every=500
   ),
   *,
+  data: str = "tfds:fashion_mnist",
   data_dir: str = "",
   temperature: float = 0.2,
   learning_rate: float = 2e-3,
@@ -28,18 +29,19 @@ def simclr_fashion_mnist(
 
   Args:
     run: Settings of every run.
+    data: The data set, or an .npz of 28x28 grey images in its place.
     data_dir: Where tensorflow-datasets keeps its data; empty for its own default.
     temperature: Divides the cosines in the softmax.
     learning_rate: Peak of AdamW's cosine schedule.
     weight_decay: Of the weights; biases and norms have none.
   """
-  data = tfds_images("fashion_mnist", data_dir=data_dir or None)
+  source = open_data(data, data_dir=data_dir or None)
   views = two_views(gray_view(28))
   encoder = models.ConvNet(widths=(32, 64, 128, 256), pools=(2, 2, 2, 1))
   net = models.Siamese(encoder, models.simclr_head(hidden=256, out=64))
   method = methods.simclr(net, views, temperature=temperature)
   rate = optim.warmup_cosine(learning_rate, steps=run.steps)
-  return Parts(method, optim.adamw(rate, weight_decay=weight_decay), data, views)
+  return Parts(method, optim.adamw(rate, weight_decay=weight_decay), source, views)
 
 
 @experiment(

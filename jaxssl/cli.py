@@ -66,7 +66,10 @@ def list_command(argv: Sequence[str]) -> None:
   from jaxssl import registry
 
   _parser("list", "Show the registered experiments.").parse_args(argv)
-  table = Table("experiment", "method", "data", "reaches", "cost", box=None)
+  table = Table(box=None, header_style="bold")
+  table.add_column("experiment", no_wrap=True)
+  for title in ("method", "data", "reaches", "cost"):
+    table.add_column(title)
   for name, entry in registry.names().items():
     also = "".join(f"\n({alias})" for alias in entry.aliases)
     table.add_row(name + also, entry.method, entry.data, entry.reaches, entry.cost)

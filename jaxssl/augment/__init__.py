@@ -35,6 +35,7 @@ from jaxssl.augment.recipes import (
   simclr_view,
 )
 from jaxssl.augment.views import compose, many_views, two_views
+from jaxssl.augment.warp import random_warp, warp
 
 __all__ = [
   "Window",
@@ -64,8 +65,10 @@ __all__ = [
   "random_grayscale",
   "random_resized_crop",
   "random_solarize",
+  "random_warp",
   "simclr_view",
   "solarize",
   "to_grayscale",
   "two_views",
+  "warp",
 ]

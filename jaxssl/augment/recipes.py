@@ -15,7 +15,6 @@ from jaxssl.augment.random_image import (
   Range,
   color_jitter,
   gaussian_noise,
-  random_affine,
   random_apply,
   random_brightness,
   random_flip,
@@ -25,6 +24,7 @@ from jaxssl.augment.random_image import (
   random_solarize,
 )
 from jaxssl.augment.views import View, compose
+from jaxssl.augment.warp import random_warp
 
 
 def simclr_view(
@@ -120,27 +120,30 @@ def gray_view(
 def digits_view(
   *,
   rotation: float = 20.0,
-  scale: Range = (0.75, 1.25),
+  scale: float = 1.3,
   shift: float = 1.2,
-  shear: float = 0.3,
+  shear: float = 0.4,
+  elastic: float = 0.7,
   brightness: Range = (0.7, 1.3),
   noise: float = 0.1,
 ) -> View:
-  """For written digits of about 8 pixels: affine, brightness, noise; keeps the size.
+  """For written digits of about 8 pixels: warp, brightness, noise; keeps the size.
 
   No flips: a mirrored digit is another sign. Pixels are clipped to [0, 1] after
   brightness and after noise.
 
   Args:
     rotation: greatest angle in degrees, either way.
-    scale: (low, high) of the size.
+    scale: greatest factor of each axis, at least 1; the least is 1 / scale.
     shift: greatest shift in pixels, each way.
-    shear: greatest shear in pixels per pixel, either way.
+    shear: greatest shear of each axis in pixels per pixel, either way.
+    elastic: standard deviation in pixels of the elastic displacement.
     brightness: (low, high) of the factor.
     noise: standard deviation of Gaussian noise.
   """
+  moves = {"rotation": rotation, "scale": scale, "shift": shift, "shear": shear}
   return compose(
-    partial(random_affine, rotation=rotation, scale=scale, shift=shift, shear=shear),
+    partial(random_warp, **moves, elastic=elastic),
     partial(random_brightness, factor=brightness),
     partial(gaussian_noise, deviation=noise),
   )

@@ -132,10 +132,8 @@ def test_blur_kernel_is_a_tenth_of_the_side():
 
 
 def test_digits_view_of_nothing_is_the_identity():
-  one = (1.0, 1.0)
-  view = augment.digits_view(
-    rotation=0.0, scale=one, shift=0.0, shear=0.0, brightness=one, noise=0.0
-  )
+  still = {"rotation": 0.0, "scale": 1.0, "shift": 0.0, "shear": 0.0, "elastic": 0.0}
+  view = augment.digits_view(**still, brightness=(1.0, 1.0), noise=0.0)
   np.testing.assert_allclose(many(view, GRAY, 2), np.stack([GRAY] * 2), atol=1e-6)
 
 
@@ -169,7 +167,7 @@ def test_a_bad_size_is_refused_when_the_view_is_built(build):
     augment.simclr_view(8, blur_probability=1.2),
     augment.byol_views(8, solarize_probability=(-1.0, 0.0))[0],
     augment.gray_view(8, scale=(0.5, 2.0)),
-    augment.digits_view(scale=(0.0, 1.0)),
+    augment.digits_view(scale=0.5),
   ],
 )
 def test_bad_options_are_refused_when_traced(view):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxssl import core
+from jaxssl import core, evals
 from tests import cases
 from tests.contracts import runners
 
@@ -77,6 +77,10 @@ def test_loss_falls_on_a_toy_batch(name):
   for _ in range(40):
     state, metrics = step(state, cases.batch())
     losses.append(float(metrics["loss"]))
+  features = runners.method(name, "batch").encode(
+    state.params, state.extra, cases.batch()
+  )
+  assert evals.verdict(evals.collapse_measures(features)) is None
   assert np.mean(losses[-5:]) < np.mean(losses[:5]) - 0.02 * abs(np.mean(losses[:5]))
 
 
