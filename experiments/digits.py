@@ -12,7 +12,8 @@ from jaxssl.data import digits
 from jaxssl.ops import cosine_ema
 from jaxssl.registry import Parts, Run, experiment
 
-RUN = Run(steps=1400, batch=128, log_every=50, eval_every=200, checkpoint_every=200)
+EVERY = {"log_every": 50, "eval_every": 200, "checkpoint_every": 200}
+RUN = Run(steps=1000, batch=128, **EVERY)
 
 
 def _net(projector, predictor=None):
@@ -36,7 +37,7 @@ VIEWS = two_views(digits_view())
   cost="2 min on 2 CPU cores",
 )
 def simclr_digits(
-  run: Run = RUN,
+  run: Run = Run(steps=1400, batch=128, **EVERY),
   *,
   temperature: float = 0.2,
   learning_rate: float = 2e-3,
