@@ -32,12 +32,13 @@ class Conv3x3(nn.Module):
   def __call__(self, x: jax.Array, *, train: bool, keys: jax.Array | None = None):
     kernel = self.param("kernel", he_init, (3, 3, x.shape[-1], self.width))
     kernel = kernel.reshape(-1, self.width).astype(self.dtype)
-    patches = _shifted(x.astype(self.dtype), self.stride)
+    patches = shifted(x.astype(self.dtype), self.stride)
     y = patches.reshape(-1, kernel.shape[0]) @ kernel  # 2-d: the fast path on a CPU
     return y.reshape(*patches.shape[:3], self.width)
 
 
-def _shifted(x, stride):
+def shifted(x: jax.Array, stride: int) -> jax.Array:
+  """Joins the nine shifts of images [batch, height, width, channels] by channel."""
   _, height, width, _ = x.shape
   padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
   rows = [slice(i, i + height, stride) for i in range(3)]

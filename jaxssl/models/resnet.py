@@ -13,19 +13,38 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl.errors import InputError
+from jaxssl.models.convnet import shifted
 from jaxssl.models.layers import BatchNorm, Factory, check_images, he_init
 
+SMALL = 8  # side up to which a 3x3 convolution is one matrix product
 
-def _conv(width, size, stride, **options):
-  return nn.Conv(
-    width,
-    (size, size),
-    strides=stride,
-    padding=size // 2,
-    use_bias=False,
-    kernel_init=he_init,
-    **options,
-  )
+
+class _Conv(nn.Module):
+  """A convolution without bias, padded symmetrically by half the kernel, as torch.
+
+  On small maps a 3x3 one is a matrix product over nine shifted copies: XLA's
+  convolution is many times slower there on a CPU.
+  """
+
+  width: int
+  size: int
+  stride: int
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x):
+    shape = (self.size, self.size, x.shape[-1], self.width)
+    kernel = self.param("kernel", he_init, shape).astype(self.dtype)
+    x = x.astype(self.dtype)
+    if self.size == 3 and max(x.shape[1:3]) <= SMALL:
+      return shifted(x, self.stride) @ kernel.reshape(-1, self.width)
+    return jax.lax.conv_general_dilated(
+      x,
+      kernel,
+      window_strides=(self.stride, self.stride),
+      padding=[(self.size // 2, self.size // 2)] * 2,
+      dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
 
 
 class ImageNetStem(nn.Module):
@@ -43,7 +62,7 @@ class ImageNetStem(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool, keys: jax.Array | None = None):
-    x = _conv(self.channels, 7, 2, dtype=self.dtype, name="conv")(x)
+    x = _Conv(self.channels, 7, 2, dtype=self.dtype, name="conv")(x)
     x = nn.relu(self.norm(name="norm")(x, train=train))
     return nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
 
@@ -63,7 +82,7 @@ class CifarStem(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool, keys: jax.Array | None = None):
-    x = _conv(self.channels, 3, 1, dtype=self.dtype, name="conv")(x)
+    x = _Conv(self.channels, 3, 1, dtype=self.dtype, name="conv")(x)
     return nn.relu(self.norm(name="norm")(x, train=train))
 
 
@@ -81,7 +100,7 @@ class _Residual(nn.Module):
     convs = self.convolutions()
     y = x
     for i, (width, size, stride) in enumerate(convs, start=1):
-      y = _conv(width, size, stride, dtype=self.dtype, name=f"conv{i}")(y)
+      y = _Conv(width, size, stride, dtype=self.dtype, name=f"conv{i}")(y)
       if i < len(convs):
         y = nn.relu(self.norm(name=f"norm{i}")(y, train=train))
     last = self.norm(scale_init=self.last_scale_init, name=f"norm{len(convs)}")
@@ -95,7 +114,7 @@ class _Residual(nn.Module):
   def _shortcut(self, x, shape, train):
     if x.shape == shape:
       return x
-    conv = _conv(shape[-1], 1, self.stride, dtype=self.dtype, name="shortcut_conv")
+    conv = _Conv(shape[-1], 1, self.stride, dtype=self.dtype, name="shortcut_conv")
     return self.norm(name="shortcut_norm")(conv(x), train=train)
 
 
