@@ -3,6 +3,7 @@
 from jaxssl import methods, models, optim
 from jaxssl.augment import gray_view, simclr_view, two_views
 from jaxssl.data import open_data
+from jaxssl.errors import InputError
 from jaxssl.registry import Parts, Run, experiment
 
 
@@ -53,7 +54,7 @@ def simclr_fashion_mnist(
 def simclr_images(
   run: Run = Run(steps=10_000, batch=256),
   *,
-  data: str = "tfds:cifar10",
+  data: str = "",
   size: int = 32,
   strength: float = 0.5,
   blur_probability: float = 0.0,
@@ -73,6 +74,8 @@ def simclr_images(
     learning_rate: Peak of AdamW's cosine schedule.
     weight_decay: Of the weights; biases and norms have none.
   """
+  if not data:
+    raise InputError("simclr_images needs --data: a folder, an .npz, or tfds:NAME.")
   fixed = data.endswith(".npz") or data == "digits"
   source = open_data(data, size=None if fixed else size)
   view = simclr_view(size, strength=strength, blur_probability=blur_probability)

@@ -41,7 +41,8 @@ def embed(
   variables = runs.variables_of(runs.restore(run, experiment, mesh).state)
   encode = runs.make_encode(experiment, mesh)
   shape = example_shape(experiment.data.train)
-  examples = open_like(source, shape)
+  opened = open_like(source, shape)
+  examples = opened.train
   convert = channel_converter(example_shape(examples), shape)
   features, labels = evals.extract(
     lambda x: encode(variables, convert(x), patches), examples
@@ -52,7 +53,9 @@ def embed(
   if examples.files:
     found["path"] = np.asarray(examples.files)
   np.savez(out, **found)
-  return f"{out}: features {features.shape} of {len(features)} examples."
+  said = f"{out}: features {features.shape} of {len(features)} examples as {shape}."
+  skipped = data.skipped_message(opened)
+  return f"{skipped}\n{said}" if skipped else said
 
 
 def example_shape(source: data.Source) -> tuple[int, ...]:
@@ -60,21 +63,21 @@ def example_shape(source: data.Source) -> tuple[int, ...]:
   return source[np.zeros(1, np.int32)]["input"].shape[1:]
 
 
-def open_like(source: str, shape: tuple[int, ...]) -> data.Source:
+def open_like(source: str, shape: tuple[int, ...]) -> data.DataSet:
   """Opens a data set with images of `shape`; folders are resized to it.
 
   Raises:
     InputError: if the images have another size and cannot be resized.
   """
   fixed = source == "digits" or source.endswith(".npz")
-  examples = data.open_data(source, size=None if fixed else shape[0]).train
-  found = example_shape(examples)
+  opened = data.open_data(source, size=None if fixed else shape[0])
+  found = example_shape(opened.train)
   if found[:-1] != shape[:-1]:
     raise InputError(
       f"The images of {source} are {found}, but this run's encoder was trained on "
       f"{shape}; resize them, or give a folder of image files."
     )
-  return examples
+  return opened
 
 
 def channel_converter(have: tuple[int, ...], want: tuple[int, ...]) -> Callable:

@@ -170,7 +170,16 @@ def build(source: str, **settings: Any) -> Experiment:
   entry = find(source)
   known = defaults(entry)
   _check_settings(entry.function.__name__, known, settings)
+  settings = {n: _absolute(v) for n, v in settings.items()}
   return build_exactly(source, {**known, **settings})
+
+
+def _absolute(value):
+  """Makes the path of something that exists absolute: a run goes on from anywhere."""
+  if not isinstance(value, str) or not ("/" in value or value.endswith(".npz")):
+    return value
+  path = pathlib.Path(value).expanduser()
+  return str(path.resolve()) if path.exists() else value
 
 
 def build_exactly(source: str, settings: dict[str, Any]) -> Experiment:

@@ -76,6 +76,7 @@ def finish(
   say: Callable[[str], None],
 ) -> evals.Table:
   """Evaluates a run, writes `evaluation.json` and the report; returns the table."""
+  say("Evaluating the features and writing the report.")
   table = evaluate(experiment, state, mesh)
   write_json(out / "evaluation.json", table._asdict())
   say(evals.as_text(table))

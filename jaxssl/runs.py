@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 
 from jaxssl import core, registry
 from jaxssl.checkpoint import Checkpoints, Restored
+from jaxssl.data import check_images
 from jaxssl.errors import InputError
 from jaxssl.log import write_json
 from jaxssl.mesh import data_mesh, replicated, rows_sharded
@@ -135,13 +136,26 @@ def make_encode(experiment: Experiment, mesh: Mesh) -> Callable:
     return method.encode(params, extra, {"input": inputs}, patches=patches)
 
   jitted = jax.jit(encode, static_argnames="patches")
+  channels = experiment.data.train[np.zeros(1, np.int32)]["input"].shape[-1]
 
   def placed(variables, inputs, patches=False):
+    if not isinstance(inputs, jax.core.Tracer):
+      _check_inputs(inputs, channels)
     even = np.shape(inputs)[0] % mesh.size == 0
     sharding = rows_sharded(mesh) if even else replicated(mesh)
     return jitted(variables, jax.device_put(inputs, sharding), patches=patches)
 
   return placed
+
+
+def _check_inputs(inputs, channels):
+  """Raises `InputError` unless these are images like those of the training data."""
+  check_images(inputs)
+  if np.shape(inputs)[-1] != channels:
+    raise InputError(
+      f"The images have {np.shape(inputs)[-1]} channels; this run's encoder was "
+      f"trained on images of {channels}."
+    )
 
 
 def variables_of(state: core.TrainState) -> PyTree:

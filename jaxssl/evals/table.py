@@ -172,7 +172,10 @@ def _cells(rows):
 def _unusable(data_set):
   """Why the data set cannot be used, or ""."""
   if data_set.test is None or not len(data_set.test):
-    return f"{data_set.name} has no test split, so there is nothing to score."
+    return (
+      f"{data_set.name} has no test split, so there is nothing to score: put test/ "
+      "beside train/ in a folder, or x_test and y_test into an .npz."
+    )
   if any("label" not in s[np.arange(1)] for s in (data_set.train, data_set.test)):
     return f"{data_set.name} has no labels, so there is no accuracy to measure."
   return ""
