@@ -64,10 +64,10 @@ def simclr_digits(
   aliases=("moco_digits",),
 )
 def moco_v2_digits(
-  run: Run = RUN,
+  run: Run = Run(steps=1000, batch=256, **EVERY),
   *,
   temperature: float = 0.2,
-  queue_size: int = 1024,
+  queue_size: int = 512,
   momentum: float = 0.99,
   learning_rate: float = 2e-3,
   weight_decay: float = 1e-4,
@@ -96,7 +96,7 @@ def moco_v2_digits(
   cost="2 min on 2 CPU cores",
 )
 def byol_digits(
-  run: Run = RUN,
+  run: Run = Run(steps=1400, batch=128, **EVERY),
   *,
   momentum: float = 0.99,
   learning_rate: float = 2e-3,

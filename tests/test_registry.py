@@ -70,7 +70,7 @@ def test_wrong_input_is_refused(name, settings, message):
   ("settings", "devices", "message"),
   [
     ({"batch": 100}, 8, "100 does not divide over 8 devices.*96"),
-    ({"batch": 100}, 1, "100 does not divide a queue of 1024"),
+    ({"batch": 100}, 1, "100 does not divide a queue of 512"),
   ],
 )
 def test_wrong_batches_are_refused_before_any_compute(settings, devices, message):
