@@ -15,7 +15,7 @@ from jaxssl.registry import Parts, Run, experiment
 )
 def simclr_fashion_mnist(
   run: Run = Run(
-    steps=1500, batch=256, log_every=50, eval_every=500, checkpoint_every=500
+    steps=700, batch=256, log_every=50, eval_every=350, checkpoint_every=350
   ),
   *,
   data: str = "tfds:fashion_mnist",
@@ -38,8 +38,8 @@ def simclr_fashion_mnist(
   """
   source = open_data(data, data_dir=data_dir or None)
   views = two_views(gray_view(28))
-  encoder = models.ConvNet(widths=(32, 64, 128, 256), pools=(2, 2, 2, 1))
-  net = models.Siamese(encoder, models.simclr_head(hidden=256, out=64))
+  encoder = models.ConvNet(widths=(32, 64, 128, 512), pools=(2, 2, 2, 1))
+  net = models.Siamese(encoder, models.simclr_head(hidden=512, out=64))
   method = methods.simclr(net, views, temperature=temperature)
   rate = optim.warmup_cosine(learning_rate, steps=run.steps)
   return Parts(method, optim.adamw(rate, weight_decay=weight_decay), source, views)
