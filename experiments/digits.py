@@ -124,7 +124,10 @@ def byol_digits(
   cost="2 min on 2 CPU cores",
 )
 def simsiam_digits(
-  run: Run = RUN, *, learning_rate: float = 2e-3, weight_decay: float = 1e-4
+  run: Run = Run(steps=1000, batch=256, **EVERY),
+  *,
+  learning_rate: float = 2e-3,
+  weight_decay: float = 1e-4,
 ) -> Parts:
   """SimSiam on digits; the predictor's learning rate stays constant.
 
