@@ -5,7 +5,6 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from jaxssl import core
 from jaxssl.mesh import data_mesh, replicated, rows_sharded
@@ -111,35 +110,16 @@ def largest_difference(a, b) -> float:
   return float(np.abs(cases.flat(a) - cases.flat(b)).max())
 
 
-@functools.cache
-def gradient(name: str, runner: str) -> np.ndarray:
-  """The raw gradient of the first step, by one of the runners (layer norm)."""
-  tx = optax.sgd(1.0)
-  plain, mapped = method(name, "layer"), method(name, "layer", "data")
-  plain = plain._replace(update=core.Method._field_defaults["update"])
-  mapped = mapped._replace(update=plain.update)
-  state = jax.jit(functools.partial(core.init_state, plain, tx))(
-    jax.random.key(0), cases.batch()
-  )
-  before = cases.flat(state.params)
-  return before - cases.flat(_one_step(runner, plain, mapped, tx, state))
+def gradient(name: str, norm: str, run) -> np.ndarray:
+  """The raw gradient of the first step: what SGD subtracts, over its rate.
 
-
-def _one_step(runner, plain, mapped, tx, state):
-  """Returns the parameters after one step of a runner called KIND-COUNT."""
-  kind, count = runner.rsplit("-")[0], int(runner.rsplit("-")[1])
-  if kind == "jit":
-    mesh = data_mesh(jax.devices()[:count])
-    state = jax.device_put(copy(state), replicated(mesh))
-    batch = jax.device_put(cases.batch(), rows_sharded(mesh))
-    return core.jit_step(plain, tx, mesh)(state, batch)[0].params
-  if kind == "pmap":
-    states = jax.tree.map(lambda x: jnp.broadcast_to(x, (8, *x.shape)), state)
-    batch = jax.tree.map(lambda x: x.reshape(8, -1, *x.shape[1:]), cases.batch())
-    after, _ = jax.pmap(core.pmap_step(mapped, tx), axis_name="data")(states, batch)
-    return jax.tree.map(lambda x: x[0], after.params)
-  step = functools.partial(core.accumulated_step, plain, tx, count)
-  return jax.jit(step)(state, cases.batch())[0].params
+  Args:
+    name: of the method.
+    norm: "batch" or "layer".
+    run: (steps) -> state after so many steps, by one of the runners.
+  """
+  before = cases.flat(first_state(name, norm).params)
+  return (before - cases.flat(run(1).params)) / cases.RATE
 
 
 def flops_of_accumulated(name: str, norm: str, *, micro: int) -> float:

@@ -1,5 +1,7 @@
 """Contract 1: every runner ends in the same state, and has the same gradient."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -35,9 +37,9 @@ def test_accumulation_by_4_is_the_whole_batch(name):
 
 
 @names
-def test_scan_of_5_is_5_steps(name):
-  one = runners.run_jit(name, "batch", 1, ALL_STEPS)
-  assert_same(runners.run_scanned(name, "batch", ALL_STEPS), one)
+def test_scanned_steps_are_steps(name):
+  one = runners.run_jit(name, "batch", 1, EVERYDAY_STEPS)
+  assert_same(runners.run_scanned(name, "batch", EVERYDAY_STEPS), one)
 
 
 @pytest.mark.slow
@@ -55,13 +57,26 @@ def test_all_runners_agree_after_5_steps(name):
 
 @names
 def test_raw_gradients_agree(name):
-  """Plain SGD with rate 1 moves the parameters by exactly the gradient."""
-  expected = runners.gradient(name, "jit-1")
+  one = functools.partial(runners.run_jit, name, "batch", 1)
+  eight = functools.partial(runners.run_jit, name, "batch", 8)
+  pmapped = functools.partial(runners.run_pmap, name, "batch")
+  assert_same_gradient(name, "batch", one, eight, pmapped)
+
+
+@names
+def test_raw_gradients_of_accumulation_agree(name):
+  one = functools.partial(runners.run_jit, name, "layer", 1)
+  accumulated = functools.partial(runners.run_accumulated, name, "layer", 4)
+  assert_same_gradient(name, "layer", one, accumulated)
+
+
+def assert_same_gradient(name, norm, first, *others):
+  expected = runners.gradient(name, norm, first)
   scale = np.abs(expected).max()
   assert scale > 0
-  for runner in ("jit-8", "pmap-8", "accumulated-4"):
-    got = runners.gradient(name, runner)
-    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5 * scale, err_msg=runner)
+  for run in others:
+    got = runners.gradient(name, norm, run)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5 * scale)
 
 
 @names
