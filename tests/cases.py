@@ -16,7 +16,6 @@ from jaxssl.models.siamese import Siamese
 from jaxssl.ops import cosine_ema
 
 BATCH, SIDE, DIM = 16, 8, 12
-RATE = 0.05  # of the optimiser
 
 
 class Encoder(nn.Module):
@@ -121,7 +120,7 @@ NAMES = tuple(case.name for case in CASES)
 
 def optimiser() -> optax.GradientTransformation:
   """SGD with momentum: adaptive ones divide rounding noise by itself."""
-  return optax.sgd(RATE, momentum=0.9)
+  return optax.sgd(0.05, momentum=0.9)
 
 
 @functools.cache

@@ -110,16 +110,13 @@ def largest_difference(a, b) -> float:
   return float(np.abs(cases.flat(a) - cases.flat(b)).max())
 
 
-def gradient(name: str, norm: str, run) -> np.ndarray:
-  """The raw gradient of the first step: what SGD subtracts, over its rate.
+def gradient(run) -> np.ndarray:
+  """The raw gradient of the first step: SGD's momentum starts as it.
 
   Args:
-    name: of the method.
-    norm: "batch" or "layer".
     run: (steps) -> state after so many steps, by one of the runners.
   """
-  before = cases.flat(first_state(name, norm).params)
-  return (before - cases.flat(run(1).params)) / cases.RATE
+  return cases.flat(run(1).opt_state[0].trace)
 
 
 def flops_of_accumulated(name: str, norm: str, *, micro: int) -> float:

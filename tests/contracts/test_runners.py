@@ -60,22 +60,22 @@ def test_raw_gradients_agree(name):
   one = functools.partial(runners.run_jit, name, "batch", 1)
   eight = functools.partial(runners.run_jit, name, "batch", 8)
   pmapped = functools.partial(runners.run_pmap, name, "batch")
-  assert_same_gradient(name, "batch", one, eight, pmapped)
+  assert_same_gradient(one, eight, pmapped)
 
 
 @names
 def test_raw_gradients_of_accumulation_agree(name):
   one = functools.partial(runners.run_jit, name, "layer", 1)
   accumulated = functools.partial(runners.run_accumulated, name, "layer", 4)
-  assert_same_gradient(name, "layer", one, accumulated)
+  assert_same_gradient(one, accumulated)
 
 
-def assert_same_gradient(name, norm, first, *others):
-  expected = runners.gradient(name, norm, first)
+def assert_same_gradient(first, *others):
+  expected = runners.gradient(first)
   scale = np.abs(expected).max()
   assert scale > 0
   for run in others:
-    got = runners.gradient(name, norm, run)
+    got = runners.gradient(run)
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5 * scale)
 
 
