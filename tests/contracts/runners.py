@@ -38,11 +38,16 @@ def copy(state):
   return jax.tree.map(jnp.copy, state)
 
 
+def placed(name: str, norm: str, mesh):
+  """The first state and the batch on a mesh."""
+  state = jax.device_put(copy(first_state(name, norm)), replicated(mesh))
+  return state, jax.device_put(cases.batch(), rows_sharded(mesh))
+
+
 def run_jit(name: str, norm: str, devices: int, steps: int):
   """The state after some steps on a mesh of so many devices."""
   step, mesh = jitted(name, norm, devices)
-  state = jax.device_put(copy(first_state(name, norm)), replicated(mesh))
-  batch = jax.device_put(cases.batch(), rows_sharded(mesh))
+  state, batch = placed(name, norm, mesh)
   for _ in range(steps):
     state, _ = step(state, batch)
   return jax.device_get(strip(state))

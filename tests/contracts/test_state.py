@@ -16,8 +16,8 @@ names = pytest.mark.parametrize("name", cases.NAMES)
 
 @names
 def test_one_trace_and_no_host_transfer(name):
-  step, _ = runners.jitted(name, "batch", 1)
-  state, batch = runners.copy(runners.first_state(name, "batch")), cases.batch()
+  step, mesh = runners.jitted(name, "batch", 1)
+  state, batch = runners.placed(name, "batch", mesh)
   state, _ = step(state, batch)
   traces = step._cache_size()
   with jax.transfer_guard("disallow"):
@@ -30,11 +30,11 @@ def test_one_trace_and_no_host_transfer(name):
 
 @names
 def test_structure_dtypes_and_shardings_are_a_fixed_point(name):
-  step, _ = runners.jitted(name, "batch", 1)
-  before, _ = step(runners.copy(runners.first_state(name, "batch")), cases.batch())
-  describe = lambda x: (x.shape, x.dtype, x.weak_type, x.sharding)
-  expected = jax.tree.map(describe, before)
-  after, _ = step(before, cases.batch())
+  step, mesh = runners.jitted(name, "batch", 8)
+  first, batch = runners.placed(name, "batch", mesh)
+  describe = lambda x: (x.shape, x.dtype, getattr(x, "weak_type", False), x.sharding)
+  expected = jax.tree.map(describe, first)
+  after, _ = step(first, batch)
   assert jax.tree.map(describe, after) == expected
 
 
