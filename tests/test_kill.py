@@ -49,7 +49,7 @@ def kill_at(process, out, step):
     if rows and rows[-1]["step"] >= step:
       process.send_signal(signal.SIGKILL)
     time.sleep(0.005)
-  process.wait()
+  process.communicate()
 
 
 def final_state(out):

@@ -90,8 +90,9 @@ def moco_v2(
   def objective(params, extra, outputs, step):
     del params, step
     query, key = outputs
+    old = stop_gradient(extra.queue)
     rows = losses.info_nce(
-      query, key, extra.queue, temperature=temperature, block_size=block_size
+      query, key, old, temperature=temperature, block_size=block_size
     )
     queue, pointer = enqueue(extra.queue, extra.pointer, key)
     return rows.mean(), (extra._replace(queue=queue, pointer=pointer), {})
