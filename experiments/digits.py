@@ -33,7 +33,7 @@ VIEWS = two_views(digits_view())
 @experiment(
   method="SimCLR",
   data="digits",
-  reaches="few labels (1/5/10 a class) and kNN: see benchmarks/results/digits.md",
+  reaches="1/5/10 labels: 89 / 97 / 97 %, kNN 99 %",
   cost="2 min on 2 CPU cores",
 )
 def simclr_digits(
@@ -59,8 +59,8 @@ def simclr_digits(
 @experiment(
   method="MoCo v2",
   data="digits",
-  reaches="few labels (1/5/10 a class) and kNN: see benchmarks/results/digits.md",
-  cost="2 min on 2 CPU cores",
+  reaches="1/5/10 labels: 83 / 95 / 96 %, kNN 98 %",
+  cost="3 min on 2 CPU cores",
   aliases=("moco_digits",),
 )
 def moco_v2_digits(
@@ -92,8 +92,8 @@ def moco_v2_digits(
 @experiment(
   method="BYOL",
   data="digits",
-  reaches="few labels (1/5/10 a class) and kNN: see benchmarks/results/digits.md",
-  cost="2 min on 2 CPU cores",
+  reaches="1/5/10 labels: 83 / 96 / 97 %, kNN 99 %",
+  cost="4 min on 2 CPU cores",
 )
 def byol_digits(
   run: Run = Run(steps=1400, batch=128, **EVERY),
@@ -120,8 +120,8 @@ def byol_digits(
 @experiment(
   method="SimSiam",
   data="digits",
-  reaches="few labels (1/5/10 a class) and kNN: see benchmarks/results/digits.md",
-  cost="2 min on 2 CPU cores",
+  reaches="1/5/10 labels: 87 / 96 / 96 %, kNN 99 %",
+  cost="4 min on 2 CPU cores",
 )
 def simsiam_digits(
   run: Run = Run(steps=1000, batch=256, **EVERY),
@@ -146,7 +146,7 @@ def simsiam_digits(
 @experiment(
   method="Barlow Twins",
   data="digits",
-  reaches="few labels (1/5/10 a class) and kNN: see benchmarks/results/digits.md",
+  reaches="1/5/10 labels: 92 / 98 / 98 %, kNN 99 %",
   cost="2 min on 2 CPU cores",
 )
 def barlow_twins_digits(
@@ -172,7 +172,7 @@ def barlow_twins_digits(
 @experiment(
   method="VICReg",
   data="digits",
-  reaches="few labels (1/5/10 a class) and kNN: see benchmarks/results/digits.md",
+  reaches="1/5/10 labels: 92 / 97 / 98 %, kNN 99 %",
   cost="2 min on 2 CPU cores",
 )
 def vicreg_digits(

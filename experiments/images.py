@@ -10,7 +10,7 @@ from jaxssl.registry import Parts, Run, experiment
 @experiment(
   method="SimCLR",
   data="fashion_mnist (tfds)",
-  reaches="linear probe at least 88 % (raw pixels 84 %)",
+  reaches="linear probe 88.8 % (raw pixels 84.3 %)",
   cost="20 min on 2 CPU cores",
 )
 def simclr_fashion_mnist(
