@@ -113,7 +113,13 @@ CASES = (
   ),
   _case("simsiam", methods.simsiam, predictor=True),
   _case("barlow_twins", methods.barlow_twins),
-  _case("vicreg", methods.vicreg),
+  _case(  # a 25th of the weights: gradients of order 1, where 1e-5 means something
+    "vicreg",
+    methods.vicreg,
+    invariance_weight=1.0,
+    variance_weight=1.0,
+    covariance_weight=0.04,
+  ),
 )
 NAMES = tuple(case.name for case in CASES)
 
