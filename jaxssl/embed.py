@@ -40,10 +40,10 @@ def embed(
   experiment = runs.reopen(run)
   variables = runs.variables_of(runs.restore(run, experiment, mesh).state)
   encode = runs.make_encode(experiment, mesh)
-  shape = example_shape(experiment.data.train)
+  shape = runs.example_shape(experiment.data.train)
   opened = open_like(source, shape)
   examples = opened.train
-  convert = channel_converter(example_shape(examples), shape)
+  convert = channel_converter(runs.example_shape(examples), shape)
   features, labels = evals.extract(
     lambda x: encode(variables, convert(x), patches), examples
   )
@@ -58,11 +58,6 @@ def embed(
   return f"{skipped}\n{said}" if skipped else said
 
 
-def example_shape(source: data.Source) -> tuple[int, ...]:
-  """Returns the shape of one example of a source."""
-  return source[np.zeros(1, np.int32)]["input"].shape[1:]
-
-
 def open_like(source: str, shape: tuple[int, ...]) -> data.DataSet:
   """Opens a data set with images of `shape`; folders are resized to it.
 
@@ -71,7 +66,7 @@ def open_like(source: str, shape: tuple[int, ...]) -> data.DataSet:
   """
   fixed = source == "digits" or source.endswith(".npz")
   opened = data.open_data(source, size=None if fixed else shape[0])
-  found = example_shape(opened.train)
+  found = runs.example_shape(opened.train)
   if found[:-1] != shape[:-1]:
     raise InputError(
       f"The images of {source} are {found}, but this run's encoder was trained on "

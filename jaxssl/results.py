@@ -29,7 +29,7 @@ def make_look(experiment: Experiment, mesh: Mesh) -> Callable[[core.TrainState],
   """
   data, encode = experiment.data, runs.make_encode(experiment, mesh)
   train = evenly(data.train, LOOK_TRAIN)
-  test = evenly(data.test, LOOK_TEST) if labelled(data) else None
+  test = None if evals.unusable(data) else evenly(data.test, LOOK_TEST)
 
   def look(state):
     features = lambda batch: _features(encode, runs.variables_of(state), batch)
@@ -48,14 +48,6 @@ def make_look(experiment: Experiment, mesh: Mesh) -> Callable[[core.TrainState],
 def _knn(bank, labels, test, test_labels, data):
   k, classes = min(20, len(bank)), len(data.classes)
   return evals.knn_accuracy(bank, labels, test, test_labels, k=k, classes=classes)
-
-
-def labelled(data) -> bool:
-  """Whether a data set has a test split, and labels in both splits."""
-  first = np.zeros(1, np.int32)
-  if data.test is None or not len(data.test):
-    return False
-  return all("label" in s[first] for s in (data.train, data.test))
 
 
 def evenly(source: Source, most: int) -> dict[str, np.ndarray]:

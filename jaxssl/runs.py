@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 
 from jaxssl import core, registry
 from jaxssl.checkpoint import Checkpoints, Restored
-from jaxssl.data import check_images
+from jaxssl.data import Source, check_images
 from jaxssl.errors import InputError
 from jaxssl.log import write_json
 from jaxssl.mesh import data_mesh, replicated, rows_sharded
@@ -96,6 +96,11 @@ def example_batch(experiment: Experiment, rows: int) -> dict[str, Any]:
   return {**experiment.data.train[index], "index": index}
 
 
+def example_shape(source: Source) -> tuple[int, ...]:
+  """Returns the shape of one example of a source."""
+  return source[np.zeros(1, np.int32)]["input"].shape[1:]
+
+
 def make_init(experiment: Experiment, mesh: Mesh) -> Callable[[], core.TrainState]:
   """Returns a jitted function that makes the run's first state on a mesh."""
   batch = example_batch(experiment, 2)
@@ -136,7 +141,7 @@ def make_encode(experiment: Experiment, mesh: Mesh) -> Callable:
     return method.encode(params, extra, {"input": inputs}, patches=patches)
 
   jitted = jax.jit(encode, static_argnames="patches")
-  channels = experiment.data.train[np.zeros(1, np.int32)]["input"].shape[-1]
+  channels = example_shape(experiment.data.train)[-1]
 
   def placed(variables, inputs, patches=False):
     if not isinstance(inputs, jax.core.Tracer):

@@ -26,6 +26,7 @@ from jaxssl.evals.table import (
   as_text,
   evaluate,
   evaluate_row,
+  unusable,
 )
 
 __all__ = [
@@ -52,5 +53,6 @@ __all__ = [
   "rankme",
   "spread",
   "uniformity",
+  "unusable",
   "verdict",
 ]

@@ -68,7 +68,7 @@ def evaluate(
   """
   _check_protocols(protocols)
   described = [PROTOCOLS[name] for name in protocols]
-  if reason := _unusable(data_set):
+  if reason := unusable(data_set):
     return Table([], described, reason)
   encoders = {
     _raw_name(data_set): raw_features,
@@ -169,8 +169,8 @@ def _cells(rows):
   return cells
 
 
-def _unusable(data_set):
-  """Why the data set cannot be used, or ""."""
+def unusable(data_set: Any) -> str:
+  """Returns why accuracies cannot be measured on a data set, or "" if they can."""
   if data_set.test is None or not len(data_set.test):
     return (
       f"{data_set.name} has no test split, so there is nothing to score: put test/ "

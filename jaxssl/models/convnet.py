@@ -31,10 +31,15 @@ class Conv3x3(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool, keys: jax.Array | None = None):
     kernel = self.param("kernel", he_init, (3, 3, x.shape[-1], self.width))
-    kernel = kernel.reshape(-1, self.width).astype(self.dtype)
-    patches = shifted(x.astype(self.dtype), self.stride)
-    y = patches.reshape(-1, kernel.shape[0]) @ kernel  # 2-d: the fast path on a CPU
-    return y.reshape(*patches.shape[:3], self.width)
+    return conv3x3(x.astype(self.dtype), kernel.astype(self.dtype), self.stride)
+
+
+def conv3x3(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+  """Convolves [batch, height, width, in] with [3, 3, in, out], as a matrix product."""
+  patches = shifted(x, stride)
+  kernel = kernel.reshape(-1, kernel.shape[-1])
+  y = patches.reshape(-1, kernel.shape[0]) @ kernel  # 2-d: the fast path on a CPU
+  return y.reshape(*patches.shape[:3], kernel.shape[-1])
 
 
 def shifted(x: jax.Array, stride: int) -> jax.Array:

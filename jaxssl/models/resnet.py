@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl.errors import InputError
-from jaxssl.models.convnet import shifted
+from jaxssl.models.convnet import conv3x3
 from jaxssl.models.layers import BatchNorm, Factory, check_images, he_init
 
 SMALL = 8  # side up to which a 3x3 convolution is one matrix product
@@ -37,7 +37,7 @@ class _Conv(nn.Module):
     kernel = self.param("kernel", he_init, shape).astype(self.dtype)
     x = x.astype(self.dtype)
     if self.size == 3 and max(x.shape[1:3]) <= SMALL:
-      return shifted(x, self.stride) @ kernel.reshape(-1, self.width)
+      return conv3x3(x, kernel, self.stride)
     return jax.lax.conv_general_dilated(
       x,
       kernel,
