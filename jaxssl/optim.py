@@ -3,20 +3,37 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from jaxssl.errors import InputError
+from jaxssl.ops import schedules
 
 PyTree = Any
 
 
-def warmup_cosine(peak: float, *, steps: int, warmup: int = 0) -> optax.Schedule:
-  """Linear from 0 to `peak` in `warmup` steps, then cosine to 0 at `steps`.
+def linear_scaling(rate: float, batch: int) -> float:
+  """The learning rate of a batch, where `rate` is that of 256 rows (1706.02677)."""
+  if batch < 1:
+    raise InputError(f"A batch has at least 1 row, not {batch}.")
+  return rate * batch / 256
+
+
+def warmup_cosine(
+  peak: float, *, steps: int, warmup: int = 0, start: float = 0.0, end: float = 0.0
+) -> optax.Schedule:
+  """Linear from `start` to `peak` in `warmup` steps, then cosine to `end` at `steps`.
+
+  SimCLR, BYOL, MoCo v3 and MAE (at their fractional epochs) reach the peak at step
+  `warmup`; DINO and SwAV one step before, which is `ops.cosine`. Barlow Twins and
+  VICReg end at a thousandth of the peak.
 
   Args:
     peak: the highest value.
     steps: all steps, warm-up included.
     warmup: steps of the warm-up; 0 starts at the peak.
+    start: the value at step 0 of the warm-up.
+    end: the value from `steps` on.
 
   Returns:
     step -> value.
@@ -29,10 +46,10 @@ def warmup_cosine(peak: float, *, steps: int, warmup: int = 0) -> optax.Schedule
       f"A warm-up of {warmup} steps does not fit a run of {steps}; it must be "
       "from 0 to one less than the steps."
     )
-  cosine = optax.cosine_decay_schedule(peak, steps - warmup)
+  cosine = schedules.cosine(peak, end, steps=steps - warmup)
   if not warmup:
     return cosine
-  rise = optax.linear_schedule(0.0, peak, warmup)
+  rise = schedules.linear(start, peak, steps=warmup)
   return optax.join_schedules([rise, cosine], [warmup])
 
 
@@ -42,10 +59,28 @@ def weights_only(params: PyTree) -> PyTree:
 
 
 def adamw(
-  rate: optax.ScalarOrSchedule, *, weight_decay: float
+  rate: optax.ScalarOrSchedule,
+  *,
+  weight_decay: optax.ScalarOrSchedule,
+  b1: float = 0.9,
+  b2: float = 0.999,
 ) -> optax.GradientTransformation:
-  """AdamW whose decay leaves out biases and norm parameters (DINO, MAE, I-JEPA)."""
-  return optax.adamw(rate, weight_decay=weight_decay, mask=weights_only)
+  """AdamW whose decay leaves out biases and norm parameters (DINO, MAE, I-JEPA).
+
+  Loshchilov and Hutter, arXiv 1711.05101. The decay is multiplied by the learning
+  rate, as in torch. MoCo v3's ViT decays everything: `optax.adamw` does.
+
+  Args:
+    rate: learning rate, or step -> rate.
+    weight_decay: of tensors with 2 or more dims, or step -> decay; DINO's is
+      `ops.cosine(0.04, 0.4, steps=...)`.
+    b1: decay of the mean of the gradients.
+    b2: decay of the mean of their squares; 0.95 in MAE.
+
+  Returns:
+    The optimiser.
+  """
+  return optax.adamw(rate, b1, b2, weight_decay=weight_decay, mask=weights_only)
 
 
 def sgd(
@@ -77,3 +112,214 @@ def by_part(parts: dict[str, optax.GradientTransformation], rest) -> Any:
     return {name: name if name in parts else "rest" for name in params}
 
   return optax.partition({**parts, "rest": rest}, labels)
+
+
+def by_shape(
+  weights: optax.GradientTransformation, rest: optax.GradientTransformation
+) -> optax.GradientTransformation:
+  """Optimises weights (2 or more dims) with one, biases and norms with another.
+
+  Barlow Twins, arXiv 2103.03230, has `lars` with rate 0.2 for weights and 0.0048 for
+  the rest. (The gradients of its official code are 1/devices of the true ones, which
+  the trust ratio undoes for weights only: with ours, 0.0048 is divided by devices.)
+
+  Args:
+    weights: the optimiser of tensors with 2 or more dims.
+    rest: the optimiser of all others.
+
+  Returns:
+    The optimiser.
+  """
+
+  def labels(params):
+    return jax.tree.map(lambda x: "weights" if x.ndim > 1 else "rest", params)
+
+  return optax.partition({"weights": weights, "rest": rest}, labels)
+
+
+def clip_each(norm: float) -> optax.GradientTransformation:
+  """Scales down each tensor of the gradient whose own norm exceeds `norm`.
+
+  DINO (arXiv 2104.14294) clips so at 3.0; the norm over all tensors is
+  `optax.clip_by_global_norm`. Goes before the optimiser:
+  `optax.chain(clip_each(3.0), adamw(...))`.
+
+  Args:
+    norm: the largest norm left, positive.
+
+  Returns:
+    The transformation.
+
+  Raises:
+    InputError: if `norm` is not positive.
+  """
+  if norm <= 0:
+    raise InputError(f"clip_each needs a positive norm, not {norm}.")
+
+  def clip(grad):
+    return grad * jnp.minimum(norm / (_norm(grad) + 1e-6), 1.0).astype(grad.dtype)
+
+  return optax.stateless(lambda grads, _: jax.tree.map(clip, grads))
+
+
+def lars(
+  rate: optax.ScalarOrSchedule,
+  *,
+  weight_decay: float,
+  momentum: float = 0.9,
+  trust: float = 0.001,
+) -> optax.GradientTransformation:
+  """LARS with the learning rate outside the momentum: BYOL, MoCo v3, Barlow, VICReg.
+
+  You et al., arXiv 1708.03888. `g' = g + decay * w`, `u <- momentum * u + trust *
+  |w| / |g'| * g'`, `w <- w - rate * u`. Tensors with fewer than 2 dims have neither
+  decay nor trust ratio; where a norm is 0 the ratio is 1.
+
+  Args:
+    rate: learning rate, or step -> rate.
+    weight_decay: of tensors with 2 or more dims.
+    momentum: of the scaled gradients.
+    trust: the trust coefficient, eta.
+
+  Returns:
+    The optimiser.
+  """
+  scale = _per_tensor(_joint(weight_decay, trust))
+  return optax.chain(scale, optax.trace(momentum), optax.scale_by_learning_rate(rate))
+
+
+def lars_rate_inside(
+  rate: optax.ScalarOrSchedule,
+  *,
+  weight_decay: float,
+  momentum: float = 0.9,
+  trust: float = 0.001,
+) -> optax.GradientTransformation:
+  """LARS with the learning rate inside the momentum: SimCLR.
+
+  As `lars`, but `u <- momentum * u + rate * trust * |w| / |g'| * g'`, `w <- w - u`: the
+  same while the rate is constant. SimCLR is arXiv 2002.05709, `LARSOptimizer` with
+  classic momentum in the official code.
+
+  Args:
+    rate: learning rate, or step -> rate.
+    weight_decay: of tensors with 2 or more dims.
+    momentum: of the scaled gradients.
+    trust: the trust coefficient, eta.
+
+  Returns:
+    The optimiser.
+  """
+  scale = _per_tensor(_joint(weight_decay, trust))
+  return optax.chain(scale, optax.scale_by_learning_rate(rate), optax.trace(momentum))
+
+
+def lars_separate_norms(
+  rate: optax.ScalarOrSchedule,
+  *,
+  weight_decay: float,
+  momentum: float = 0.9,
+  trust: float = 0.001,
+) -> optax.GradientTransformation:
+  """LARS with the norms of gradient and decay apart: Apex LARC (SwAV), lightly.
+
+  As `lars`, but the ratio is `trust * |w| / (|g| + decay * |w| + 1e-8)`, and where a
+  norm is 0 there is no decay either. (LARC scales biases and norms too; this does
+  not.)
+
+  Args:
+    rate: learning rate, or step -> rate.
+    weight_decay: of tensors with 2 or more dims.
+    momentum: of the scaled gradients.
+    trust: the trust coefficient, eta.
+
+  Returns:
+    The optimiser.
+  """
+  scale = _per_tensor(_separate(weight_decay, trust))
+  return optax.chain(scale, optax.trace(momentum), optax.scale_by_learning_rate(rate))
+
+
+def lars_clipped(
+  rate: optax.ScalarOrSchedule,
+  *,
+  weight_decay: float,
+  momentum: float = 0.9,
+  trust: float = 0.001,
+) -> optax.GradientTransformation:
+  """LARS whose layers never move faster than `rate`: solo-learn on CIFAR.
+
+  As `lars_separate_norms` with the ratio `min(ratio / rate, 1)`. solo-learn takes
+  `trust=0.02`.
+
+  Args:
+    rate: learning rate, or step -> rate.
+    weight_decay: of tensors with 2 or more dims.
+    momentum: of the scaled gradients.
+    trust: the trust coefficient, eta.
+
+  Returns:
+    The optimiser.
+  """
+
+  def scale_at(value):
+    clip = lambda ratio: jnp.minimum(ratio / value, 1.0)
+    return _per_tensor(_separate(weight_decay, trust, clip))
+
+  scale = _scheduled(rate, scale_at)
+  return optax.chain(scale, optax.trace(momentum), optax.scale_by_learning_rate(rate))
+
+
+def _per_tensor(rule):
+  """Applies `rule(gradient, weights)`, in float32, to tensors with 2 or more dims."""
+
+  def scale(grad, param):
+    if param.ndim < 2:
+      return grad
+    whole = rule(grad.astype(jnp.float32), param.astype(jnp.float32))
+    return whole.astype(grad.dtype)
+
+  return optax.stateless(lambda grads, params: jax.tree.map(scale, grads, params))
+
+
+def _scheduled(rate, make):
+  """The stateless `make(rate)`, with the rate of the step if it is a schedule."""
+
+  def init(params):
+    del params
+    return optax.ScaleByScheduleState(jnp.zeros((), jnp.int32))
+
+  def update(grads, state, params=None):
+    value = jnp.asarray(rate(state.count) if callable(rate) else rate, jnp.float32)
+    grads, _ = make(value).update(grads, optax.EmptyState(), params)
+    return grads, optax.ScaleByScheduleState(optax.safe_increment(state.count))
+
+  return optax.GradientTransformation(init, update)
+
+
+def _joint(weight_decay, trust):
+  """The rule with the norm of gradient plus decay in the denominator."""
+
+  def rule(grad, param):
+    decayed = grad + weight_decay * param
+    weight, step = _norm(param), _norm(decayed)
+    ratio = trust * weight / jnp.where(step > 0, step, 1.0)
+    return decayed * jnp.where((weight > 0) & (step > 0), ratio, 1.0)
+
+  return rule
+
+
+def _separate(weight_decay, trust, clip=lambda ratio: ratio):
+  """The rule with the sum of both norms in the denominator."""
+
+  def rule(grad, param):
+    weight, step = _norm(param), _norm(grad)
+    ratio = clip(trust * weight / (step + weight_decay * weight + 1e-8))
+    scaled = (grad + weight_decay * param) * ratio
+    return jnp.where((weight > 0) & (step > 0), scaled, grad)
+
+  return rule
+
+
+def _norm(x):
+  return jnp.sqrt(jnp.sum(jnp.square(x.astype(jnp.float32))))

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxssl import optim
+from jaxssl import ops, optim
 from jaxssl.errors import InputError
 from tests import golden
 
@@ -33,6 +33,50 @@ def test_without_warmup_it_starts_at_the_peak():
 def test_a_warmup_must_fit(warmup):
   with pytest.raises(InputError, match="does not fit a run of 10"):
     optim.warmup_cosine(0.3, steps=10, warmup=warmup)
+
+
+@pytest.mark.parametrize("case", golden.load("schedule_mae"))
+def test_warmup_cosine_is_maes_at_fractional_epochs(case):
+  options, per_epoch = case.options, 1000  # the epochs are given to a thousandth
+  schedule = optim.warmup_cosine(
+    options["learning_rate"],
+    steps=options["epochs"] * per_epoch,
+    warmup=options["warmup_epochs"] * per_epoch,
+    end=options["min_learning_rate"],
+  )
+  check_curve(schedule, case, per_epoch)
+
+
+@pytest.mark.parametrize("case", golden.load("schedule_mocov3"))
+def test_warmup_cosine_is_moco_v3s_at_fractional_epochs(case):
+  options, per_epoch = case.options, 1000
+  schedule = optim.warmup_cosine(
+    options["learning_rate"],
+    steps=options["epochs"] * per_epoch,
+    warmup=options["warmup_epochs"] * per_epoch,
+  )
+  check_curve(schedule, case, per_epoch)
+
+
+def check_curve(schedule, case, per_epoch):
+  steps = np.round(case.inputs["epoch"] * per_epoch).astype(np.int32)
+  atol, rtol = case.tolerance["learning_rate"]
+  expected = case.outputs["learning_rate"]
+  np.testing.assert_allclose(
+    jax.vmap(schedule)(jnp.asarray(steps)), expected, atol=atol, rtol=rtol
+  )
+
+
+def test_a_warmup_has_a_start_and_an_end():
+  schedule = optim.warmup_cosine(1.0, steps=12, warmup=2, start=0.5, end=0.001)
+  got = [float(schedule(step)) for step in (0, 1, 2, 7, 12, 13)]
+  np.testing.assert_allclose(got, [0.5, 0.75, 1.0, 0.5005, 0.001, 0.001], rtol=1e-5)
+
+
+def test_linear_scaling_is_per_256_rows():
+  assert optim.linear_scaling(0.3, 4096) == pytest.approx(4.8)
+  with pytest.raises(InputError, match="at least 1 row, not 0"):
+    optim.linear_scaling(0.3, 0)
 
 
 PARAMS = {
@@ -72,3 +116,148 @@ def test_parts_have_their_own_optimiser():
   got = moved(optim.by_part({"predictor": optax.sgd(1.0)}, optax.sgd(0.1)), ones)
   np.testing.assert_allclose(got["predictor"]["kernel"], 1.0, rtol=1e-6)
   np.testing.assert_allclose(got["encoder"]["kernel"], 0.1, rtol=1e-6)
+
+
+def test_adamw_takes_betas():
+  tx = optim.adamw(0.1, weight_decay=0.0, b1=0.0, b2=0.0)
+  got = moved(tx, jax.tree.map(lambda x: -3.0 * x, PARAMS))["encoder"]
+  np.testing.assert_allclose(got["kernel"], -0.1, rtol=1e-5)  # rate * sign
+
+
+def decay_of_each_step(tx, steps):
+  """How much of a weight each step takes away when gradients are 0."""
+  params, state, taken = PARAMS, tx.init(PARAMS), []
+  update = jax.jit(tx.update)
+  for _ in range(steps):
+    updates, state = update(ZEROS, state, params)
+    after = optax.apply_updates(params, updates)
+    ratio = after["encoder"]["kernel"] / params["encoder"]["kernel"]
+    taken.append(1.0 - float(ratio[0, 0]))
+    params = after
+  return taken
+
+
+@pytest.mark.parametrize("wrap", ["alone", "by_shape", "by_part", "clipped", "both"])
+def test_pitfall_8_schedules_read_the_step_of_the_optimiser(wrap):
+  rate = optim.warmup_cosine(0.5, steps=6, warmup=2)
+  tx = optim.adamw(rate, weight_decay=ops.cosine(0.04, 0.4, steps=6))
+  tx = {
+    "alone": lambda: tx,
+    "by_shape": lambda: optim.by_shape(tx, optax.sgd(rate)),
+    "by_part": lambda: optim.by_part({"predictor": optax.sgd(rate)}, tx),
+    "clipped": lambda: optax.chain(optim.clip_each(3.0), tx),
+    "both": lambda: optim.by_part({"predictor": tx}, optim.by_shape(tx, tx)),
+  }[wrap]()
+  decay = [0.4 + (0.04 - 0.4) * (1 + np.cos(np.pi * t / 6)) / 2 for t in range(6)]
+  rates = [0.0, 0.25, *[0.25 * (1 + np.cos(np.pi * t / 4)) for t in range(4)]]
+  expected = np.multiply(decay, rates)
+  np.testing.assert_allclose(decay_of_each_step(tx, 6), expected, atol=1e-6)
+
+
+def test_pitfall_8_lars_reads_the_step_of_the_optimiser():
+  rates = jnp.asarray([0.1, 0.4, 0.2])
+  grads = jax.tree.map(jnp.ones_like, PARAMS)
+  for form in FORMS.values():
+    tx = form(lambda step: rates[step], weight_decay=0.0, momentum=0.0)
+    state, update = tx.init(PARAMS), jax.jit(tx.update)
+    for rate in rates:
+      updates, state = update(grads, state, PARAMS)
+      np.testing.assert_allclose(updates["encoder"]["bias"], -rate, rtol=1e-6)
+
+
+FORMS = {
+  "lars": optim.lars,
+  "lars_rate_inside": optim.lars_rate_inside,
+  "lars_separate_norms": optim.lars_separate_norms,
+  "lars_clipped": optim.lars_clipped,
+}
+CASES = [(name, case) for name in FORMS for case in golden.load(name)]
+
+
+def part(arrays, prefix):
+  """The tensors whose names start with `prefix`/."""
+  names = [name for name in arrays if name.startswith(f"{prefix}/")]
+  return {n.split("/")[1]: jnp.asarray(arrays[n], jnp.float32) for n in names}
+
+
+@pytest.mark.parametrize(("name", "case"), CASES)
+def test_lars_is_the_references(name, case):
+  options, rates = case.options, jnp.asarray(case.options["learning_rates"])
+  tx = FORMS[name](
+    lambda step: rates[step],
+    weight_decay=options["weight_decay"],
+    momentum=options["momentum"],
+    trust=options["trust_coefficient"],
+  )
+  params = part(case.inputs, "param")
+  state = tx.init(params)
+  for step in range(len(rates)):
+    grads = part(case.inputs, f"grad_step{step}")
+    updates, state = tx.update(grads, state, params)
+    params = optax.apply_updates(params, updates)
+    for tensor, value in params.items():
+      output = f"step{step}/{tensor}"
+      atol, rtol = case.tolerance[output]
+      np.testing.assert_allclose(value, case.outputs[output], atol=atol, rtol=rtol)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_lars_takes_a_constant_rate(name):
+  ones = jax.tree.map(jnp.ones_like, PARAMS)
+  constant = moved(FORMS[name](0.3, weight_decay=0.1), ones)
+  schedule = moved(FORMS[name](lambda step: 0.3, weight_decay=0.1), ones)
+  jax.tree.map(np.testing.assert_array_equal, constant, schedule)
+
+
+@pytest.mark.parametrize("name", ["lars", "lars_rate_inside"])
+def test_lars_moves_weights_by_their_norm_and_biases_by_the_gradient(name):
+  grads = jax.tree.map(lambda x: 1e3 * x, PARAMS)
+  got = moved(FORMS[name](0.5, weight_decay=0.0), grads)["encoder"]
+  np.testing.assert_allclose(np.linalg.norm(got["kernel"]), 0.5 * 1e-3 * 2, rtol=1e-4)
+  np.testing.assert_allclose(got["bias"], 500.0, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_lars_is_finite_at_zero(name):
+  tx = FORMS[name](0.5, weight_decay=0.1)
+  for params in (PARAMS, ZEROS):
+    updates, _ = tx.update(ZEROS, tx.init(params), params)
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(updates))
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_lars_keeps_the_types_of_the_state(name):
+  tx = FORMS[name](optim.warmup_cosine(0.5, steps=4), weight_decay=0.1)
+  params = {"kernel": jnp.ones((2, 2), jnp.bfloat16), "bias": jnp.ones(2)}
+  state = tx.init(params)
+  with jax.numpy_dtype_promotion("strict"):
+    updates, after = tx.update(params, state, params)
+  kinds = lambda tree: jax.tree.map(lambda x: (x.shape, x.dtype), tree)
+  assert kinds(updates) == kinds(params)
+  assert kinds(after) == kinds(state)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_the_momentum_of_lars_is_named_trace(name):
+  state = FORMS[name](0.5, weight_decay=0.1).init(PARAMS)
+  trace = optax.tree_utils.tree_get(state, "trace")
+  assert jax.tree.structure(trace) == jax.tree.structure(PARAMS)
+
+
+def test_shapes_have_their_own_optimiser():
+  ones = jax.tree.map(jnp.ones_like, PARAMS)
+  got = moved(optim.by_shape(optax.sgd(1.0), optax.sgd(0.1)), ones)["encoder"]
+  np.testing.assert_allclose(got["kernel"], 1.0, rtol=1e-6)
+  np.testing.assert_allclose(got["bias"], 0.1, rtol=1e-6)
+
+
+def test_clip_each_clips_each_tensor():
+  grads = {"large": jnp.full((2, 2), 5.0), "small": jnp.full(4, 0.5)}
+  tx = optim.clip_each(3.0)
+  got, _ = tx.update(grads, tx.init(grads), grads)
+  np.testing.assert_allclose(got["large"], 1.5, rtol=1e-5)  # norm 10 -> 3
+  np.testing.assert_array_equal(got["small"], 0.5)  # norm 1 stays
+  zero, _ = tx.update(jax.tree.map(jnp.zeros_like, grads), tx.init(grads), grads)
+  assert all((x == 0).all() for x in jax.tree.leaves(zero))
+  with pytest.raises(InputError, match="positive norm, not 0"):
+    optim.clip_each(0.0)
