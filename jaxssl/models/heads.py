@@ -255,3 +255,212 @@ def vicreg_expander(
     axis_name=axis_name,
     dtype=dtype,
   )
+
+
+def linear_head(*, out: int = 128, dtype: Any = jnp.float32) -> MLP:
+  """One linear layer with bias: the head of MoCo v1 (arXiv 1911.05722) and of NPID.
+
+  Args:
+    out: width of the projection.
+    dtype: compute dtype.
+
+  Returns:
+    The head.
+  """
+  return MLP(widths=(out,), biases=(True,), norms=(None,), dtype=dtype)
+
+
+def moco_v3_projector(
+  *,
+  hidden: int = 4096,
+  out: int = 256,
+  layers: int = 3,
+  norm: Factory = BatchNorm,
+  axis_name: str | None = None,
+  dtype: Any = jnp.float32,
+) -> MLP:
+  """The projector of MoCo v3 (arXiv 2104.02057, section 3 and the official code).
+
+  No biases; every layer has a norm, the last one without scale and offset.
+
+  Args:
+    hidden: width of the hidden layers.
+    out: width of the projection.
+    layers: 3 for a ViT, 2 for a ResNet.
+    norm: factory of the norms.
+    axis_name: the pmap axis for batch norm.
+    dtype: compute dtype.
+
+  Returns:
+    The head.
+
+  Raises:
+    InputError: fewer than 1 layer.
+  """
+  return simsiam_projector(
+    hidden=hidden, out=out, layers=layers, norm=norm, axis_name=axis_name, dtype=dtype
+  )
+
+
+def moco_v3_predictor(
+  *,
+  hidden: int = 4096,
+  out: int = 256,
+  last_norm: bool = True,
+  norm: Factory = BatchNorm,
+  axis_name: str | None = None,
+  dtype: Any = jnp.float32,
+) -> MLP:
+  """The predictor of MoCo v3: two layers without biases.
+
+  Args:
+    hidden: width of the hidden layer.
+    out: width of the prediction, that of the projector.
+    last_norm: whether a norm without scale and offset ends it: for a ViT, not for
+      a ResNet.
+    norm: factory of the norms.
+    axis_name: the pmap axis for batch norm.
+    dtype: compute dtype.
+
+  Returns:
+    The head.
+  """
+  last = partial(norm, use_scale=False, use_bias=False) if last_norm else None
+  return MLP(
+    widths=(hidden, out),
+    biases=(False, False),
+    norms=(norm, last),
+    axis_name=axis_name,
+    dtype=dtype,
+  )
+
+
+def nnclr_projector(
+  *,
+  hidden: int = 2048,
+  out: int = 256,
+  layers: int = 3,
+  norm: Factory = BatchNorm,
+  axis_name: str | None = None,
+  dtype: Any = jnp.float32,
+) -> MLP:
+  """The projector of NNCLR (arXiv 2104.14548, section 4.1): a norm after each layer.
+
+  Args:
+    hidden: width of the hidden layers.
+    out: width of the projection.
+    layers: 3 in the paper, 2 for CIFAR-10 in solo-learn.
+    norm: factory of the norms.
+    axis_name: the pmap axis for batch norm.
+    dtype: compute dtype.
+
+  Returns:
+    The head.
+
+  Raises:
+    InputError: fewer than 1 layer.
+  """
+  if layers < 1:
+    raise InputError(f"An NNCLR projector needs at least 1 layer; got {layers}.")
+  return MLP(
+    widths=(hidden,) * (layers - 1) + (out,),
+    biases=(False,) * layers,
+    norms=(norm,) * layers,
+    axis_name=axis_name,
+    dtype=dtype,
+  )
+
+
+def nnclr_predictor(
+  *,
+  hidden: int = 4096,
+  out: int = 256,
+  norm: Factory = BatchNorm,
+  axis_name: str | None = None,
+  dtype: Any = jnp.float32,
+) -> MLP:
+  """The predictor of NNCLR: Linear, norm, ReLU, Linear with bias and without norm.
+
+  Args:
+    hidden: width of the hidden layer.
+    out: width of the prediction, that of the projector.
+    norm: factory of the norms.
+    axis_name: the pmap axis for batch norm.
+    dtype: compute dtype.
+
+  Returns:
+    The head.
+  """
+  return simsiam_predictor(
+    hidden=hidden, out=out, norm=norm, axis_name=axis_name, dtype=dtype
+  )
+
+
+def swav_head(
+  *,
+  hidden: int = 2048,
+  out: int = 128,
+  norm: Factory = BatchNorm,
+  axis_name: str | None = None,
+  dtype: Any = jnp.float32,
+) -> MLP:
+  """The projector of SwAV and DeepCluster-v2 (arXiv 2006.09882, section 4).
+
+  Linear, norm, ReLU, Linear, with biases, as in the official code. W-MSE (arXiv
+  2007.06346: 1024 -> 64 for CIFAR-10) and ReSSL (arXiv 2107.09282: 4096 -> 512)
+  have the same.
+
+  Args:
+    hidden: width of the hidden layer.
+    out: width of the projection.
+    norm: factory of the norms.
+    axis_name: the pmap axis for batch norm.
+    dtype: compute dtype.
+
+  Returns:
+    The head.
+  """
+  return MLP(
+    widths=(hidden, out),
+    biases=(True, True),
+    norms=(norm, None),
+    axis_name=axis_name,
+    dtype=dtype,
+  )
+
+
+def dino_head(
+  *,
+  hidden: int = 2048,
+  bottleneck: int = 256,
+  layers: int = 3,
+  dtype: Any = jnp.float32,
+) -> MLP:
+  """The head of DINO up to its bottleneck (arXiv 2104.14294, appendix C).
+
+  Linear layers with biases and exact GELU between, no norms, kernels from a normal
+  of 0.02. The method normalises the bottleneck and owns the last, weight-normalised
+  layer of prototypes.
+
+  Args:
+    hidden: width of the hidden layers.
+    bottleneck: width out.
+    layers: number of layers.
+    dtype: compute dtype.
+
+  Returns:
+    The head.
+
+  Raises:
+    InputError: fewer than 1 layer.
+  """
+  if layers < 1:
+    raise InputError(f"A DINO head needs at least 1 layer; got {layers}.")
+  return MLP(
+    widths=(hidden,) * (layers - 1) + (bottleneck,),
+    biases=(True,) * layers,
+    norms=(None,) * layers,
+    activation=partial(nn.gelu, approximate=False),
+    kernel_init=nn.initializers.normal(0.02),
+    dtype=dtype,
+  )

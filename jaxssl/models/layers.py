@@ -20,6 +20,10 @@ Factory = Callable[..., nn.Module]
 # The default of a linear layer in torch, U(-1 / sqrt(fan_in), 1 / sqrt(fan_in)).
 torch_linear_init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
+# The official codes of ViTs and ConvNeXt ask for a normal of 0.02 truncated at 2, a
+# hundred deviations away.
+normal_init = nn.initializers.normal(0.02)
+
 # He et al., by the outputs of a convolution, as torchvision's ResNets start.
 he_init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
@@ -35,6 +39,47 @@ def check_images(x: jax.Array) -> None:
       f"Images must be floats in [0, 1]; got {x.dtype} "
       "(jaxssl.ops.to_float converts uint8)."
     )
+
+
+def squares(x: jax.Array, side: int) -> jax.Array:
+  """Cuts maps into squares; rows and columns that don't fill one are left out.
+
+  Args:
+    x: [batch, height, width, channels].
+    side: of a square.
+
+  Returns:
+    [batch, height // side, width // side, side * side * channels]; a square is read
+    row by row, its channels innermost.
+  """
+  batch, rows, columns = x.shape[0], x.shape[1] // side, x.shape[2] // side
+  x = x[:, : rows * side, : columns * side]
+  x = x.reshape(batch, rows, side, columns, side, x.shape[-1])
+  x = x.transpose(0, 1, 3, 2, 4, 5)
+  return x.reshape(batch, rows, columns, side * side * x.shape[-1])
+
+
+def drop_rates(rate: float | tuple[float, ...], blocks: int) -> tuple[float, ...]:
+  """Returns the stochastic depth of each block.
+
+  Args:
+    rate: of the last block, linear from 0 at the first; or one rate per block.
+    blocks: how many there are.
+
+  Returns:
+    One rate per block.
+
+  Raises:
+    InputError: as many rates as blocks are needed.
+  """
+  if isinstance(rate, int | float):
+    return tuple(rate * i / max(blocks - 1, 1) for i in range(blocks))
+  if len(rate) != blocks:
+    raise InputError(
+      f"drop_path must be one number or a rate for each of the {blocks} blocks; got "
+      f"{len(rate)} rates."
+    )
+  return tuple(rate)
 
 
 class Norm(nn.Module):
@@ -152,6 +197,22 @@ def _standardize(x, *, axis, epsilon):
   centred = x - jnp.mean(x, axis, keepdims=True)
   variance = jnp.mean(centred**2, axis, keepdims=True)
   return centred * jax.lax.rsqrt(variance + epsilon)
+
+
+class LayerScale(nn.Module):
+  """A learned scale per channel that starts small (arXiv 2103.17239).
+
+  Attributes:
+    start: of the scale.
+  """
+
+  start: float
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool, keys: jax.Array | None = None):
+    init = nn.initializers.constant(self.start)
+    scale = self.param("scale", init, x.shape[-1:])
+    return x * _rows(scale, x).astype(x.dtype)
 
 
 class RowDropout(nn.Module):

@@ -127,7 +127,7 @@ class BasicBlock(_Residual):
 
 
 class Bottleneck(_Residual):
-  """1x1, 3x3 and 1x1 convolutions, four times as wide at the end: ResNet-50."""
+  """1x1, 3x3 and 1x1 convolutions, four times as wide at the end: ResNet-50 and up."""
 
   def convolutions(self):
     """Returns (channels, kernel size, stride) of each convolution."""
@@ -215,3 +215,5 @@ class ResNet(nn.Module):
 ResNet18 = partial(ResNet, layers=(2, 2, 2, 2), block=BasicBlock)
 ResNet34 = partial(ResNet, layers=(3, 4, 6, 3), block=BasicBlock)
 ResNet50 = partial(ResNet, layers=(3, 4, 6, 3), block=Bottleneck)
+ResNet101 = partial(ResNet, layers=(3, 4, 23, 3), block=Bottleneck)
+ResNet152 = partial(ResNet, layers=(3, 8, 36, 3), block=Bottleneck)

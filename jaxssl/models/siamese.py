@@ -5,6 +5,7 @@ row of `x`, that returns an `Embedding`. Inputs may be uint8 images; they become
 float32 in [0, 1] here, and nowhere else.
 """
 
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -144,9 +145,46 @@ def apply_merged(
   Returns:
     One `Embedding` per view, and the new statistics.
   """
+  return _apply_group(net, params, stats, views, keys, start=0)
+
+
+def apply_multicrop(
+  net: nn.Module, params: PyTree, stats: PyTree, views: tuple, keys: jax.Array
+) -> tuple[tuple[Embedding, ...], PyTree]:
+  """Calls the net once per size of view: neighbours of one shape go together.
+
+  As the official codes of SwAV, DINO and iBOT do: crops of one resolution are one
+  batch (merged as in `apply_merged`), and batch statistics are threaded from size to
+  size.
+
+  Args:
+    net: the net.
+    params: its parameters.
+    stats: its batch statistics.
+    views: one batch of inputs per view, each with rows first.
+    keys: one PRNG key per row; view `i` uses `fold_in(key, i)`.
+
+  Returns:
+    One `Embedding` per view, in the order of `views`, and the new statistics.
+  """
+  outputs = []
+  for _, group in itertools.groupby(views, key=_shapes):
+    group = tuple(group)
+    made, stats = _apply_group(net, params, stats, group, keys, start=len(outputs))
+    outputs.extend(made)
+  return tuple(outputs), stats
+
+
+def _shapes(view):
+  leaves, structure = jax.tree.flatten(view)
+  return structure, [(x.shape, x.dtype) for x in leaves]
+
+
+def _apply_group(net, params, stats, views, keys, *, start):
   count = len(views)
+  numbers = range(start, start + count)
   merged = jax.tree.map(lambda *x: _merge(jnp.stack(x, axis=1)), *views)
-  view_keys = jnp.stack([fold_in_rows(keys, i) for i in range(count)], axis=1)
+  view_keys = jnp.stack([fold_in_rows(keys, i) for i in numbers], axis=1)
   out, stats = apply(net, params, stats, merged, _merge(view_keys))
   split = jax.tree.map(lambda x: x.reshape(-1, count, *x.shape[1:]), out)
   outputs = tuple(jax.tree.map(lambda x, i=i: x[:, i], split) for i in range(count))
@@ -157,9 +195,55 @@ def _merge(x):
   return x.reshape(-1, *x.shape[2:])
 
 
+def apply_with_patches(
+  net: nn.Module, params: PyTree, stats: PyTree, inputs: PyTree, keys: jax.Array
+) -> tuple[tuple[Embedding, jax.Array], PyTree]:
+  """`apply` that also returns what the encoder computed for each patch.
+
+  Args:
+    net: the net; its encoder sows "patches" (ConvNet, ResNet, ViT and ConvNeXt do).
+    params: its parameters.
+    stats: its batch statistics.
+    inputs: a batch of inputs, rows first.
+    keys: one PRNG key per row.
+
+  Returns:
+    The `Embedding` and the patches' features [batch, patches, dim], and the new
+    statistics.
+
+  Raises:
+    InputError: if the encoder has no patch features.
+  """
+  variables, mutable = {"params": params, **stats}, [*stats, "intermediates"]
+  out, new = net.apply(
+    variables, to_float(inputs), train=True, keys=keys, mutable=mutable
+  )
+  return (out, _patches(new)), {name: new[name] for name in stats}
+
+
+def apply_projector(
+  net: nn.Module, params: PyTree, stats: PyTree, x: jax.Array, *, train: bool = True
+) -> tuple[jax.Array, PyTree]:
+  """Calls the net's projector alone, on rows of features; returns new statistics."""
+
+  def project(module, x):
+    return module.projector(x, train=train, keys=None)
+
+  variables = {"params": params, **stats}
+  out, new = net.apply(variables, x, method=project, mutable=list(stats))
+  return out, {name: new[name] for name in stats}
+
+
 def fold_in_rows(keys: jax.Array, data: int) -> jax.Array:
   """Folds the integer `data` into every row's key."""
   return jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, data)
+
+
+def apply_still(
+  net: nn.Module, params: PyTree, stats: PyTree, inputs: PyTree
+) -> Embedding:
+  """Evaluation-mode call: running statistics, no masks."""
+  return net.apply({"params": params, **stats}, to_float(inputs), train=False)
 
 
 def make_encode(net: nn.Module, select: Callable) -> Callable:

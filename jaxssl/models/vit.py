@@ -1,8 +1,8 @@
-"""Vision transformers (arXiv 2010.11929) as DeiT, DINO and MAE build them."""
+"""Vision transformers (arXiv 2010.11929) as DeiT, DINO, MAE and DINOv2 build them."""
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -13,14 +13,28 @@ from jaxssl.models.layers import (
   DropPath,
   Factory,
   LayerNorm,
+  LayerScale,
   check_images,
+  drop_rates,
+  normal_init,
   resize_positions,
   sincos_positions,
+  squares,
   torch_linear_init,
 )
 
-# The official codes ask for a normal of 0.02 truncated at 2: a hundred deviations.
-normal_init = nn.initializers.normal(0.02)
+
+class MaskedImage(NamedTuple):
+  """Images of which a ViT with a mask token sees some patches only.
+
+  Attributes:
+    image: [batch, height, width, channels].
+    mask: bool [batch, patches], row by row; True where the mask token takes the place
+      of the patch.
+  """
+
+  image: jax.Array
+  mask: jax.Array
 
 
 class SinCosPositions(nn.Module):
@@ -74,29 +88,48 @@ class PatchEmbed(nn.Module):
   Attributes:
     patch: side of a square in pixels.
     width: channels out.
+    kernel_init: how the kernel starts; `nn.initializers.xavier_uniform()` in MAE.
     dtype: compute dtype.
   """
 
   patch: int
   width: int
+  kernel_init: Callable = torch_linear_init
   dtype: Any = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     """Maps [batch, height, width, channels] to [batch, rows, columns, dim]."""
     check_images(x)
-    batch, height, width, channels = x.shape
+    _, height, width, _ = x.shape
     if height % self.patch or width % self.patch:
       raise InputError(
         f"Images of {height} x {width} pixels do not split into patches of "
         f"{self.patch}; both sides must be multiples of it."
       )
-    rows, columns = height // self.patch, width // self.patch
-    x = x.reshape(batch, rows, self.patch, columns, self.patch, channels)
-    x = x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, rows, columns, -1)
-    return nn.Dense(
-      self.width, kernel_init=torch_linear_init, dtype=self.dtype, name="dense"
-    )(x)
+    return self._project(squares(x, self.patch))
+
+  def _project(self, x):
+    options = {"kernel_init": self.kernel_init, "dtype": self.dtype}
+    return nn.Dense(self.width, **options, name="dense")(x)
+
+
+class FrozenPatchEmbed(PatchEmbed):
+  """A patch projection that stays as it starts: MoCo v3 (arXiv 2104.02057, sec. 4).
+
+  The kernel is in the collection "frozen", not in "params": neither a gradient nor
+  weight decay reaches it. There is no bias, since that of MoCo v3 stays zero. See
+  `PatchEmbed` for the attributes.
+  """
+
+  kernel_init: Callable = nn.initializers.xavier_uniform()
+
+  def _project(self, x):
+    kernel = self.variable("frozen", "kernel", self._kernel, x.shape[-1])
+    return x.astype(self.dtype) @ kernel.value.astype(self.dtype)
+
+  def _kernel(self, pixels):
+    return self.kernel_init(self.make_rng("params"), (pixels, self.width))
 
 
 class Attention(nn.Module):
@@ -105,65 +138,133 @@ class Attention(nn.Module):
   Attributes:
     heads: must divide the channels.
     kernel_init: how kernels start.
+    qkv_init: how that of queries, keys and values starts; None: like the others.
     dtype: compute dtype.
   """
 
   heads: int
   kernel_init: Callable = normal_init
+  qkv_init: Callable | None = None
   dtype: Any = jnp.float32
 
   @nn.compact
-  def __call__(self, x: jax.Array, *, train: bool, keys: jax.Array | None = None):
+  def __call__(
+    self,
+    x: jax.Array,
+    *,
+    train: bool,
+    keys: jax.Array | None = None,
+    mask: jax.Array | None = None,
+  ):
+    """Mixes tokens [batch, tokens, dim]; where `mask` is False none attends to them."""
     batch, tokens, dim = x.shape
     if dim % self.heads:
       raise InputError(f"{dim} channels do not split into {self.heads} heads.")
-    dense = partial(nn.Dense, kernel_init=self.kernel_init, dtype=self.dtype)
-    qkv = dense(3 * dim, name="qkv")(x)
+    dense = partial(nn.Dense, dtype=self.dtype)
+    init = self.qkv_init or self.kernel_init
+    qkv = dense(3 * dim, kernel_init=init, name="qkv")(x)
     qkv = qkv.reshape(batch, tokens, 3, self.heads, dim // self.heads)
-    mixed = _attend(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2])
-    return dense(dim, name="out")(mixed.reshape(batch, tokens, dim))
+    mixed = _attend(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2], mask)
+    mixed = mixed.reshape(batch, tokens, dim)
+    return dense(dim, kernel_init=self.kernel_init, name="out")(mixed)
 
 
-def _attend(query, key, value):
+def _attend(query, key, value, mask):
   """Softmax attention over [batch, tokens, heads, dim], the logits in float32."""
   scale = query.shape[-1] ** -0.5
   logits = jnp.einsum(
     "bqhd,bkhd->bhqk", query * scale, key, preferred_element_type=jnp.float32
   )
+  if mask is not None:  # the lowest number: a row without any key stays finite
+    lowest = jnp.finfo(logits.dtype).min
+    logits = jnp.where(mask[:, None, None, :], logits, lowest)
   weights = jax.nn.softmax(logits).astype(value.dtype)
   return jnp.einsum("bhqk,bkhd->bqhd", weights, value)
 
 
-class Block(nn.Module):
-  """A pre-norm transformer block: attention, then a two-layer MLP with exact GELU.
+class Mlp(nn.Module):
+  """Two layers with exact GELU between them.
 
   Attributes:
-    heads: of the attention.
-    mlp_ratio: hidden width of the MLP, in channels of the block.
-    drop_path: probability of dropping a branch for a row, in [0, 1).
+    hidden: width between the layers.
     kernel_init: how kernels start.
     dtype: compute dtype.
   """
 
-  heads: int
-  mlp_ratio: int = 4
-  drop_path: float = 0.0
+  hidden: int
   kernel_init: Callable = normal_init
   dtype: Any = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool, keys: jax.Array | None = None):
     options = {"kernel_init": self.kernel_init, "dtype": self.dtype}
-    drop = lambda name: partial(
-      DropPath(self.drop_path, name=name), train=train, keys=keys
-    )
-    y = LayerNorm(dtype=self.dtype, name="norm1")(x, train=train)
-    y = Attention(self.heads, **options, name="attention")(y, train=train)
-    x = x + drop("drop1")(y)
-    y = LayerNorm(dtype=self.dtype, name="norm2")(x, train=train)
-    y = nn.Dense(self.mlp_ratio * x.shape[-1], **options, name="dense1")(y)
+    y = nn.Dense(self.hidden, **options, name="dense1")(x)
     y = nn.gelu(y, approximate=False)
-    return x + drop("drop2")(nn.Dense(x.shape[-1], **options, name="dense2")(y))
+    return nn.Dense(x.shape[-1], **options, name="dense2")(y)
+
+
+class SwiGLU(Mlp):
+  """A gated MLP, (silu(x A) * x B) C (arXiv 2002.05202), of about `Mlp`'s size.
+
+  It has two thirds of `hidden`, rounded up to a multiple of 8, as in DINOv2. A and B
+  are the halves of the first layer. See `Mlp` for the attributes.
+  """
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool, keys: jax.Array | None = None):
+    options = {"kernel_init": self.kernel_init, "dtype": self.dtype}
+    hidden = (self.hidden * 2 // 3 + 7) // 8 * 8
+    gate, value = jnp.split(nn.Dense(2 * hidden, **options, name="dense1")(x), 2, -1)
+    return nn.Dense(x.shape[-1], **options, name="dense2")(nn.silu(gate) * value)
+
+
+class Block(nn.Module):
+  """A pre-norm transformer block: attention, then an MLP.
+
+  Attributes:
+    heads: of the attention.
+    mlp: `Mlp` or `SwiGLU`.
+    mlp_ratio: hidden width of the MLP, in channels of the block.
+    layer_scale: where the learned scale of each branch starts; None: there is none.
+    drop_path: probability of dropping a branch for a row, in [0, 1).
+    kernel_init: how kernels start.
+    qkv_init: how that of queries, keys and values starts; None: like the others.
+    dtype: compute dtype.
+  """
+
+  heads: int
+  mlp: Factory = Mlp
+  mlp_ratio: int = 4
+  layer_scale: float | None = None
+  drop_path: float = 0.0
+  kernel_init: Callable = normal_init
+  qkv_init: Callable | None = None
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(
+    self,
+    x: jax.Array,
+    *,
+    train: bool,
+    keys: jax.Array | None = None,
+    mask: jax.Array | None = None,
+  ):
+    """Maps tokens [batch, tokens, dim] to as many; see `ViT.encode`."""
+    options = {"kernel_init": self.kernel_init, "dtype": self.dtype}
+    mlp = self.mlp(self.mlp_ratio * x.shape[-1], **options)
+    nn.share_scope(self, mlp)  # its layers are named as those of the block
+    y = LayerNorm(dtype=self.dtype, name="norm1")(x, train=train)
+    options |= {"qkv_init": self.qkv_init, "name": "attention"}
+    attention = Attention(self.heads, **options)
+    x = x + self._branch(1, attention(y, train=train, mask=mask), train, keys)
+    y = LayerNorm(dtype=self.dtype, name="norm2")(x, train=train)
+    return x + self._branch(2, mlp(y, train=train), train, keys)
+
+  def _branch(self, i, y, train, keys):
+    if self.layer_scale is not None:
+      y = LayerScale(self.layer_scale, name=f"scale{i}")(y, train=train)
+    return DropPath(self.drop_path, name=f"drop{i}")(y, train=train, keys=keys)
 
 
 class ViT(nn.Module):
@@ -180,11 +281,23 @@ class ViT(nn.Module):
       `partial(LearnedPositions, grid=...)`, interpolated bicubically.
     class_token: True: the features are the class token's (DINO, MoCo v3); False:
       there is none, and they are the mean over patches (I-JEPA).
+    registers: learned tokens without position that come after the class token and are
+      no part of the features or patches (arXiv 2309.16588).
+    mask_token: whether there is one, for `MaskedImage`; it starts at 0 (iBOT, DINOv2).
+    patch_embed: `PatchEmbed` or `FrozenPatchEmbed`.
+    mlp: `Mlp` or `SwiGLU`.
     mlp_ratio: hidden width of the MLPs, in channels.
-    drop_path: stochastic depth of the last block; linear from 0 at the first. Needs
-      `keys` in training.
+    layer_scale: where the learned scale of each branch starts, 1e-5 in DINOv2; None:
+      there is none.
+    drop_path: stochastic depth. A number is that of the last block, linear from 0 at
+      the first; a tuple has one rate per block (DINOv2: all equal). Needs `keys` in
+      training.
     kernel_init: how kernels start: a normal of 0.02 (DeiT, DINO), or
-      `nn.initializers.xavier_uniform()` (MAE).
+      `nn.initializers.xavier_uniform()` (MAE, MoCo v3).
+    qkv_init: how those of queries, keys and values start; None: like the others.
+      `nn.initializers.lecun_uniform()` is Xavier for each of the three (MoCo v3).
+    token_init: how class token and registers start: a normal of 0.02 (DeiT, DINO), or
+      of 1e-6 (MoCo v3, DINOv2).
     dtype: compute dtype; parameters and features are float32.
   """
 
@@ -194,36 +307,64 @@ class ViT(nn.Module):
   patch: int = 16
   positions: Factory = SinCosPositions
   class_token: bool = True
+  registers: int = 0
+  mask_token: bool = False
+  patch_embed: Factory = PatchEmbed
+  mlp: Factory = Mlp
   mlp_ratio: int = 4
-  drop_path: float = 0.0
+  layer_scale: float | None = None
+  drop_path: float | tuple[float, ...] = 0.0
   kernel_init: Callable = normal_init
+  qkv_init: Callable | None = None
+  token_init: Callable = normal_init
   dtype: Any = jnp.float32
 
   def setup(self):
     """Makes the layers."""
-    self.patch_embed = PatchEmbed(self.patch, self.width, dtype=self.dtype)
+    make = partial(self.patch_embed, self.patch, self.width, dtype=self.dtype)
+    self.patch_layer = make(name="patch_embed")
     self.position = self.positions(width=self.width, class_token=self.class_token)
     if self.class_token:
-      self.token = self.param("token", normal_init, (1, 1, self.width))
-    rates = [self.drop_path * i / max(self.depth - 1, 1) for i in range(self.depth)]
+      self.token = self.param("token", self.token_init, (1, 1, self.width))
+    if self.registers:
+      shape = (1, self.registers, self.width)
+      self.register_tokens = self.param("registers", self.token_init, shape)
+    if self.mask_token:
+      zeros = nn.initializers.zeros
+      self.hidden_token = self.param("mask_token", zeros, (1, 1, self.width))
+    rates = drop_rates(self.drop_path, self.depth)
     self.blocks = [self._block(rate) for rate in rates]
     self.norm = LayerNorm()
 
   def _block(self, rate):
     return Block(
       self.heads,
+      mlp=self.mlp,
       mlp_ratio=self.mlp_ratio,
+      layer_scale=self.layer_scale,
       drop_path=rate,
       kernel_init=self.kernel_init,
+      qkv_init=self.qkv_init,
       dtype=self.dtype,
     )
 
-  def __call__(self, x: jax.Array, *, train: bool, keys: jax.Array | None = None):
+  @property
+  def prefix(self) -> int:
+    """Number of tokens before those of the patches: class token and registers."""
+    return int(self.class_token) + self.registers
+
+  def __call__(
+    self,
+    x: jax.Array | MaskedImage,
+    *,
+    train: bool,
+    keys: jax.Array | None = None,
+  ):
     """Maps images to features.
 
     Args:
       x: float images, [batch, height, width, channels]; both sides are multiples
-        of `patch`.
+        of `patch`. Or a `MaskedImage` of them.
       train: whether to drop paths.
       keys: one per row, for `drop_path`.
 
@@ -231,33 +372,84 @@ class ViT(nn.Module):
       float32 features, [batch, width].
 
     Raises:
-      InputError: `x` isn't a batch of float images, or its sides don't split into
-        patches.
+      InputError: `x` isn't a batch of float images, its sides don't split into
+        patches, or it is masked without fitting a mask or a mask token.
     """
     tokens = self.encode(self.embed(x), train=train, keys=keys)
-    patches = tokens[:, int(self.class_token) :]
+    patches = tokens[:, self.prefix :]
     self.sow("intermediates", "patches", patches)
     return tokens[:, 0] if self.class_token else jnp.mean(patches, axis=1)
 
-  def embed(self, x: jax.Array) -> jax.Array:
-    """Maps images to tokens with positions, [batch, class_token + patches, width]."""
-    patches = self.patch_embed(x)
+  def embed(self, x: jax.Array | MaskedImage) -> jax.Array:
+    """Maps images to tokens with positions, [batch, prefix + patches, width]."""
+    image, mask = x if isinstance(x, MaskedImage) else (x, None)
+    patches = self.patch_layer(image)
     batch, rows, columns, dim = patches.shape
-    tokens = patches.reshape(batch, rows * columns, dim)
+    tokens = self._hide(patches.reshape(batch, rows * columns, dim), mask)
     if self.class_token:
-      first = jnp.broadcast_to(self.token, (batch, 1, dim)).astype(self.dtype)
-      tokens = jnp.concatenate([first, tokens], axis=1)
-    return tokens + self.position(rows, columns)[None].astype(self.dtype)
+      tokens = jnp.concatenate([self._repeat(self.token, batch), tokens], axis=1)
+    tokens = tokens + self.position(rows, columns)[None].astype(self.dtype)
+    if not self.registers:
+      return tokens
+    first, rest = jnp.split(tokens, [int(self.class_token)], axis=1)
+    registers = self._repeat(self.register_tokens, batch)
+    return jnp.concatenate([first, registers, rest], axis=1)
+
+  def _hide(self, patches, mask):
+    if mask is None:
+      return patches
+    if not self.mask_token:
+      raise InputError("A MaskedImage needs a ViT with mask_token=True.")
+    if mask.shape != patches.shape[:2] or mask.dtype != jnp.bool_:
+      raise InputError(
+        f"The mask of these images must be bool {patches.shape[:2]}, one entry per "
+        f"patch; got {mask.dtype} {mask.shape}."
+      )
+    return jnp.where(mask[:, :, None], self.hidden_token.astype(self.dtype), patches)
+
+  def _repeat(self, token, batch):
+    return jnp.broadcast_to(token, (batch, *token.shape[1:])).astype(self.dtype)
 
   def encode(
-    self, tokens: jax.Array, *, train: bool, keys: jax.Array | None = None
+    self,
+    tokens: jax.Array,
+    *,
+    train: bool,
+    keys: jax.Array | None = None,
+    mask: jax.Array | None = None,
   ) -> jax.Array:
-    """Runs the blocks and the final norm on tokens [batch, any number, width]."""
+    """Runs the blocks and the final norm on tokens.
+
+    Args:
+      tokens: [batch, any number, width].
+      train: whether to drop paths.
+      keys: one per row, for `drop_path`.
+      mask: bool [batch, tokens]; no token attends to those that are False. What comes
+        out for those means nothing. None: all are attended to.
+
+    Returns:
+      float32 [batch, as many, width].
+
+    Raises:
+      InputError: the mask doesn't fit the tokens.
+    """
+    if mask is not None and (mask.shape, mask.dtype) != (tokens.shape[:2], jnp.bool_):
+      raise InputError(
+        f"The mask of these tokens must be bool {tokens.shape[:2]}; got {mask.dtype} "
+        f"{mask.shape}."
+      )
     for block in self.blocks:
-      tokens = block(tokens, train=train, keys=keys)
+      tokens = block(tokens, train=train, keys=keys, mask=mask)
     return self.norm(tokens, train=train)
 
 
 ViTTiny = partial(ViT, width=192, depth=12, heads=3)
 ViTSmall = partial(ViT, width=384, depth=12, heads=6)
 ViTBase = partial(ViT, width=768, depth=12, heads=12)
+ViTLarge = partial(ViT, width=1024, depth=24, heads=16)
+ViTHuge = partial(ViT, width=1280, depth=32, heads=16, patch=14)
+
+# As DINOv2's g/14 (arXiv 2304.07193).
+ViTGiant = partial(
+  ViT, width=1536, depth=40, heads=24, patch=14, mlp=SwiGLU, layer_scale=1e-5
+)

@@ -20,6 +20,7 @@ ENCODERS = {
     stem=models.CifarStem,
     stem_channels=4,
   ),
+  "convnext": partial(models.ConvNeXt, layers=(1, 1), channels=(4, 8), stem=2),
   "vit": partial(models.ViT, width=8, depth=2, heads=2, patch=4),
   "vit_mean": partial(
     models.ViT,
@@ -29,6 +30,27 @@ ENCODERS = {
     patch=4,
     class_token=False,
     positions=partial(models.LearnedPositions, grid=(2, 2)),
+  ),
+  "vit_registers": partial(
+    models.ViT,
+    width=8,
+    depth=2,
+    heads=2,
+    patch=4,
+    registers=3,
+    mask_token=True,
+    mlp=models.SwiGLU,
+    layer_scale=1e-5,
+  ),
+  "vit_frozen": partial(
+    models.ViT,
+    width=8,
+    depth=2,
+    heads=2,
+    patch=4,
+    class_token=False,
+    registers=1,
+    patch_embed=models.FrozenPatchEmbed,
   ),
 }
 

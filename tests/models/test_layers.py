@@ -160,7 +160,9 @@ def test_dropping_needs_one_key_per_row():
 
 def test_no_source_draws_masks_for_the_whole_batch():
   folder = pathlib.Path(jaxssl.__file__).parent
-  forbidden = re.compile(r"\bmake_rng\b|\bnn\.Dropout\b|\blinen\.Dropout\b")
+  # make_rng("params") is for starting values.
+  rng = r"\bmake_rng\b(?!\(\"params\"\))"
+  forbidden = re.compile(rng + r"|\bnn\.Dropout\b|\blinen\.Dropout\b")
   files = sorted(folder.rglob("*.py"))
   assert len(files) > 10
   assert not [f.name for f in files if forbidden.search(f.read_text())]
@@ -216,3 +218,30 @@ def test_torch_linear_init_is_uniform_within_the_root_of_the_inputs():
   kernel = layers.torch_linear_init(jax.random.key(0), (16, 400))
   assert 0.24 < float(jnp.abs(kernel).max()) <= 0.25
   np.testing.assert_allclose(jnp.std(kernel), 0.25 / math.sqrt(3), rtol=0.05)
+
+
+def test_layer_scale_multiplies_each_channel():
+  x, layer = batch((2, 3, 4)), models.LayerScale(1e-5)
+  values = nets.initial(layer, x.shape)
+  np.testing.assert_allclose(nets.evaluate(layer, values, x), 1e-5 * x, rtol=1e-6)
+  values["params"]["scale"] = jnp.arange(4.0)
+  got = nets.evaluate(layer, values, x)
+  np.testing.assert_allclose(got, np.asarray(x) * np.arange(4.0), rtol=1e-6)
+
+
+def test_squares_are_cut_row_by_row():
+  x = np.arange(2 * 7 * 5 * 3).reshape(2, 7, 5, 3)
+  got = layers.squares(jnp.asarray(x), 2)
+  assert got.shape == (2, 3, 2, 12)
+  for row in range(3):
+    for column in range(2):
+      square = x[:, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
+      np.testing.assert_array_equal(got[:, row, column], square.reshape(2, 12))
+
+
+def test_drop_rates_are_linear_or_given():
+  np.testing.assert_allclose(layers.drop_rates(0.3, 4), [0, 0.1, 0.2, 0.3])
+  assert layers.drop_rates(0.3, 1) == (0.0,)
+  assert layers.drop_rates((0.1, 0.1), 2) == (0.1, 0.1)
+  with pytest.raises(InputError, match="each of the 3 blocks; got 2 rates"):
+    layers.drop_rates((0.1, 0.1), 3)

@@ -91,6 +91,8 @@ def test_training_mode_agrees_with_timm(timm):
     (models.ResNet18, 11_176_512, 512),
     (models.ResNet34, 21_284_672, 512),
     (models.ResNet50, 23_508_032, 2048),
+    (models.ResNet101, 42_500_160, 2048),
+    (models.ResNet152, 58_143_808, 2048),
   ],
 )
 def test_parameter_counts_are_those_of_torchvision(make, count, dim):
