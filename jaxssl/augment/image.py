@@ -11,6 +11,7 @@ the loops around it from being vectorised.
 """
 
 import itertools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +21,7 @@ from jaxssl.errors import InputError
 
 Scalar = jax.Array | float
 Size = int | tuple[int, int]
+Resampling = Callable[[jax.Array], jax.Array]
 
 
 def adjust_brightness(image: jax.Array, *, factor: Scalar) -> jax.Array:
@@ -98,6 +100,23 @@ def gaussian_blur(image: jax.Array, *, sigma: Scalar, kernel: int) -> jax.Array:
   return _resample(image, down, across)
 
 
+def bilinear(distance: jax.Array) -> jax.Array:
+  """The filter of bilinear resizing: weights of pixels at a distance, in pixels."""
+  return jnp.maximum(1.0 - jnp.abs(distance), 0.0)
+
+
+def bicubic(distance: jax.Array) -> jax.Array:
+  """The filter of bicubic resizing, a = -0.5, as Pillow's and torchvision's.
+
+  R. Keys, "Cubic convolution interpolation for digital image processing", 1981.
+  Weights are negative from 1 to 2 pixels: it sharpens.
+  """
+  x = jnp.abs(distance)
+  near = (1.5 * x - 2.5) * x * x + 1.0
+  far = ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
+  return jnp.where(x < 1.0, near, jnp.where(x < 2.0, far, 0.0))
+
+
 def crop_and_resize(
   image: jax.Array,
   *,
@@ -106,11 +125,12 @@ def crop_and_resize(
   height: Scalar,
   width: Scalar,
   size: Size,
+  resampling: Resampling = bilinear,
 ) -> jax.Array:
-  """Cuts out a window and resizes it: bilinear, antialiased where it shrinks.
+  """Cuts out a window and resizes it, antialiased where it shrinks.
 
-  Equals torchvision's `resized_crop(..., antialias=True)`: a triangle filter as wide
-  as the scale, normalised inside the window, so that no pixel outside counts.
+  Equals torchvision's `resized_crop(..., antialias=True)`: a filter as wide as the
+  scale, normalised inside the window, so that no pixel outside counts; clips.
 
   Args:
     image: [height, width, channels].
@@ -119,6 +139,7 @@ def crop_and_resize(
     height: rows of the window, at least 1.
     width: columns of the window, at least 1.
     size: (rows, columns) of the result, or one number for a square.
+    resampling: `bilinear` or `bicubic`.
 
   Returns:
     An image [*size, channels].
@@ -130,9 +151,37 @@ def crop_and_resize(
   rows, columns = check_size(size)
   _check_window(image.shape[0], top, height)
   _check_window(image.shape[1], left, width)
-  down = _resize_weights(image.shape[0], rows, top, height)
-  across = _resize_weights(image.shape[1], columns, left, width)
+  down = _resize_weights(image.shape[0], rows, top, height, resampling)
+  across = _resize_weights(image.shape[1], columns, left, width, resampling)
   return _resample(image, down, across)
+
+
+def sobel(image: jax.Array) -> jax.Array:
+  """Slopes of the grey levels across and down: DeepCluster's fixed input filter.
+
+  The 3 x 3 Sobel filters on the mean of the channels, black outside. For DeepCluster
+  (arXiv 1807.05520) apply it at the start of the net, so that training, clustering
+  and evaluation see the same.
+
+  Args:
+    image: [..., height, width, channels] with 1 or 3 channels, any range.
+
+  Returns:
+    [..., height, width, 2]: how much darker it gets rightwards, then downwards, as
+    in the authors' code; in [-4, 4] for an image in [0, 1].
+
+  Raises:
+    InputError: for another number of channels.
+  """
+  if image.ndim < 3 or image.shape[-1] not in (1, 3):
+    raise InputError(
+      f"an image of shape {image.shape}; pass [..., height, width, channels] with 1 "
+      "or 3 channels"
+    )
+  gray = jnp.mean(image, axis=-1)
+  across = _smoothed(_slope(gray, axis=-1), axis=-2)
+  down = _smoothed(_slope(gray, axis=-2), axis=-1)
+  return jnp.stack([across, down], axis=-1)
 
 
 def affine(
@@ -214,16 +263,38 @@ def _resample(image, down, across):
   return jnp.clip(image, 0.0, 1.0)  # weights sum to 1 up to rounding
 
 
-def _resize_weights(length, size, start, extent):
+def _resize_weights(length, size, start, extent, resampling):
   """[size, length]: what each pixel of the window gives to each new pixel."""
   start, extent = jnp.asarray(start, jnp.float32), jnp.asarray(extent, jnp.float32)
   step = extent / size
   center = start + (jnp.arange(size, dtype=jnp.float32) + 0.5) * step
   pixel = jnp.arange(length, dtype=jnp.float32)[None]
-  distance = jnp.abs(pixel + 0.5 - center[:, None]) / jnp.maximum(step, 1.0)
+  distance = (pixel + 0.5 - center[:, None]) / jnp.maximum(step, 1.0)
   inside = (pixel >= start) & (pixel < start + extent)
-  weights = jnp.where(inside, jnp.maximum(1.0 - distance, 0.0), 0.0)
+  weights = jnp.where(inside, resampling(distance), 0.0)
   return weights / jnp.sum(weights, axis=1, keepdims=True)
+
+
+def _slope(x, *, axis):
+  """The value before minus the value after, 0 outside."""
+  before, after = _neighbours(x, axis=axis)
+  return before - after
+
+
+def _smoothed(x, *, axis):
+  """Weights 1, 2, 1 along the axis, 0 outside."""
+  before, after = _neighbours(x, axis=axis)
+  return before + 2.0 * x + after
+
+
+def _neighbours(x, *, axis):
+  padding = [(0, 0)] * x.ndim
+  padding[axis] = (1, 1)
+  padded = jnp.pad(x, padding)
+  return (
+    jax.lax.slice_in_dim(padded, start, start + x.shape[axis], axis=axis % x.ndim)
+    for start in (0, 2)
+  )
 
 
 def _blur_weights(length, sigma, kernel):

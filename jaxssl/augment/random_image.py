@@ -14,10 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxssl.augment.image import (
+  Resampling,
   Size,
   adjust_brightness,
   adjust_hue,
   affine,
+  bilinear,
   blend,
   check_image,
   crop_and_resize,
@@ -51,11 +53,12 @@ def random_resized_crop(
   size: Size,
   scale: Range,
   ratio: Range = (3 / 4, 4 / 3),
+  resampling: Resampling = bilinear,
 ) -> jax.Array:
   """A window of random area and aspect (see `crop_window`), resized to `size`."""
   check_image(image)
   window = crop_window(key, shape=image.shape[:2], scale=scale, ratio=ratio)
-  return crop_and_resize(image, **window._asdict(), size=size)
+  return crop_and_resize(image, **window._asdict(), size=size, resampling=resampling)
 
 
 def crop_window(

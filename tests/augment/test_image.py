@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 from jaxssl import augment
 from jaxssl.errors import InputError
@@ -24,6 +25,11 @@ OPERATIONS = {
   "blur": partial(augment.gaussian_blur, sigma=1.1, kernel=5),
   "crop": partial(
     augment.crop_and_resize, top=1, left=2, height=8, width=7, size=(12, 10)
+  ),
+  "bicubic": partial(
+    augment.crop_and_resize,
+    **{"top": 1, "left": 2, "height": 8, "width": 7, "size": (12, 10)},
+    resampling=augment.bicubic,
   ),
   "affine": partial(
     augment.affine, rotation=15.0, scale=0.9, shift=(0.5, -1.0), shear=0.2
@@ -130,6 +136,44 @@ def _crop(image, top, left, height, width, *, size):
   return augment.crop_and_resize(image, **window._asdict(), size=size)
 
 
+@pytest.mark.parametrize("name", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("size", [(5, 4), (8, 7), (19, 23)])
+def test_resizing_equals_pillows(name, size):
+  """Pillow doesn't clip floats, so the image stays away from 0 and 1."""
+  image = 0.3 + 0.4 * noise(6, 16, 14, 1)
+  window = {"top": 3, "left": 2, "height": 12, "width": 11}
+  part = Image.fromarray(image[3:15, 2:13, 0])
+  expected = part.resize(size[::-1], getattr(Image.Resampling, name.upper()))
+  resampling = getattr(augment, name)
+  result = augment.crop_and_resize(image, **window, size=size, resampling=resampling)
+  np.testing.assert_allclose(result[..., 0], np.asarray(expected), atol=1e-5)
+
+
+def test_bicubic_sharpens_and_clips():
+  edge = np.where(np.arange(8) < 4, 0.2, 0.8).astype(np.float32)
+  image = np.broadcast_to(edge[None, :, None], (8, 8, 1))
+  window = {"top": 0, "left": 0, "height": 8, "width": 8}
+  enlarge = partial(
+    augment.crop_and_resize, **window, size=24, resampling=augment.bicubic
+  )
+  assert np.min(enlarge(image)) < 0.17 and np.max(enlarge(image)) > 0.83
+  black_and_white = np.asarray(enlarge((image > 0.5).astype(np.float32)))
+  assert black_and_white.min() == 0.0 and black_and_white.max() == 1.0
+
+
+@pytest.mark.parametrize("image", [COLOR, GRAY], ids=["color", "gray"])
+def test_sobel_equals_a_loop(image):
+  across = np.asarray([[1, 0, -1], [2, 0, -2], [1, 0, -1]], np.float32)
+  gray = np.pad(image.mean(-1), 1)
+  expected = np.zeros((*image.shape[:2], 2), np.float32)
+  for i, j in np.ndindex(*image.shape[:2]):
+    window = gray[i : i + 3, j : j + 3]
+    expected[i, j] = np.sum(across * window), np.sum(across.T * window)
+  np.testing.assert_allclose(augment.sobel(image), expected, atol=1e-5)
+  batch = np.stack([image, 2 * image])
+  np.testing.assert_allclose(augment.sobel(batch)[1], 2 * expected, atol=1e-5)
+
+
 def test_crop_of_a_traced_window_equals_that_of_numbers():
   window = {"top": 2, "left": 1, "height": 9, "width": 6}
   traced = jax.jit(partial(augment.crop_and_resize, size=7))(COLOR, **window)
@@ -196,6 +240,8 @@ blur = partial(augment.gaussian_blur, COLOR, sigma=1.0)
     (lambda: crop(top=9, left=0, height=4, width=2, size=2), "4 pixels from 9 .* 12"),
     (lambda: crop(top=0, left=-1, height=4, width=2, size=2), "2 pixels from -1"),
     (lambda: crop(top=0, left=0, height=0, width=2, size=2), "0 pixels"),
+    (lambda: augment.sobel(COLOR[..., :2]), "1 or 3 channels"),
+    (lambda: augment.sobel(COLOR[0]), "height, width, channels"),
     (lambda: blur(kernel=4), "odd"),
     (lambda: blur(kernel=-1), "odd"),
     (lambda: blur(kernel=21), "twice the shorter side"),

@@ -1,6 +1,7 @@
 """The recipes: what their papers say, measured from what comes out."""
 
 import inspect
+from functools import partial
 
 import jax
 import numpy as np
@@ -18,15 +19,27 @@ RECIPES = {
   "moco": augment.moco_view(SIZE),
   "byol first": augment.byol_views(SIZE)[0],
   "byol second": augment.byol_views(SIZE)[1],
+  "moco v1": augment.moco_v1_view(SIZE),
+  "vicreg cifar": augment.vicreg_cifar_view(SIZE),
+  "swav": augment.swav_views(SIZE, 6, local_scale=(0.1, 0.4))[0],
+  "dino first": augment.dino_views(SIZE, 6)[0],
+  "dino second": augment.dino_views(SIZE, 6)[1],
   "gray": augment.gray_view(SIZE),
   "digits": augment.digits_view(),
+  "digits crop": augment.digits_crop_view(SIZE, scale=(0.3, 1.0)),
+  "deepcluster": augment.deepcluster_view(SIZE),
+  "mae": augment.mae_view(SIZE),
+  "simmim": augment.simmim_view(SIZE),
+  "ijepa": augment.ijepa_view(SIZE),
 }
-PAPERS = [name for name in RECIPES if name not in ("gray", "digits")]
-GRAYS = ("gray", "digits", "simclr")
+CROPS = ("deepcluster", "mae", "simmim", "ijepa")
+DIGITS = ("digits", "digits crop")
+PAPERS = [name for name in RECIPES if name not in ("gray", *DIGITS, *CROPS)]
+GRAYS = ("gray", *DIGITS, "simclr")
 
 
 @pytest.mark.parametrize(
-  "name, image", [*((name, COLOR) for name in PAPERS), *((n, GRAY) for n in GRAYS)]
+  "name, image", [*((n, COLOR) for n in (*PAPERS, *CROPS)), *((n, GRAY) for n in GRAYS)]
 )
 def test_range_shape_and_dtype(name, image):
   results = many(RECIPES[name], image)
@@ -46,8 +59,14 @@ def test_one_view_of_bytes_equals_a_batch_of_floats():
 @pytest.mark.parametrize("size", [7, (6, 9)])
 def test_views_have_the_size_asked_for(size):
   shape = (size, size) if isinstance(size, int) else size
-  builds = (augment.simclr_view, augment.moco_view, augment.gray_view)
-  for view in (*(build(size) for build in builds), *augment.byol_views(size)):
+  builds = (
+    *(augment.simclr_view, augment.moco_view, augment.gray_view),
+    *(augment.moco_v1_view, augment.vicreg_cifar_view, augment.deepcluster_view),
+    *(augment.mae_view, augment.simmim_view, augment.ijepa_view),
+    partial(augment.digits_crop_view, scale=(0.3, 0.6)),
+  )
+  pairs = (*augment.byol_views(size), *augment.ressl_views(size))
+  for view in (*(build(size) for build in builds), *pairs):
     assert jax.eval_shape(view, jax.random.key(0), COLOR).shape == (*shape, 3)
 
 
@@ -57,7 +76,7 @@ def test_a_fifth_of_the_views_is_gray(name):
   assert_frequency(np.ptp(results, axis=-1).max((1, 2)) < 1e-6, 0.2)
 
 
-@pytest.mark.parametrize("name", [*PAPERS, "gray"])
+@pytest.mark.parametrize("name", [*PAPERS, "gray", "deepcluster", "mae", "simmim"])
 def test_half_of_the_views_is_mirrored(name):
   """A grey ramp keeps its direction under everything but a mirror and solarising."""
   ramp = np.linspace(0.1, 0.3, SIZE, dtype=np.float32)[None, :, None]
@@ -66,12 +85,51 @@ def test_half_of_the_views_is_mirrored(name):
   assert_frequency(results[:, 6, -1, 0] < results[:, 6, 0, 0], 0.5)
 
 
-@pytest.mark.parametrize("name", PAPERS)
+@pytest.mark.parametrize("name", ["ijepa", "npid cifar", "digits crop"])
+def test_views_without_flips(name):
+  still = {"rotation": 0.0, "stretch": 1.0, "shift": 0.0, "shear": 0.0, "elastic": 0.0}
+  view = {
+    "ijepa": RECIPES["ijepa"],
+    "npid cifar": augment.moco_v1_view(SIZE, flip_probability=0.0),
+    "digits crop": augment.digits_crop_view(
+      SIZE, scale=(0.3, 1.0), **still, brightness=(1.0, 1.0), noise=0.0
+    ),
+  }[name]
+  ramp = np.linspace(0.1, 0.3, SIZE, dtype=np.float32)[None, :, None]
+  results = many(view, np.broadcast_to(ramp, (SIZE, SIZE, 3)))
+  assert np.all(results[:, 6, -1] > results[:, 6, 0])
+
+
+@pytest.mark.parametrize("name", CROPS)
+def test_crops_alone_keep_colors(name):
+  """An even image stays what it is."""
+  even = np.broadcast_to(np.asarray([0.2, 0.5, 0.9], np.float32), (SIZE, SIZE, 3))
+  results = many(RECIPES[name], even, 256)
+  np.testing.assert_allclose(results, np.stack([even] * 256), atol=1e-6)
+
+
+def test_ressl_is_strong_for_the_student_and_weak_for_the_teacher():
+  student, teacher = augment.ressl_views(SIZE)
+  even = np.full((SIZE, SIZE, 3), 0.3, np.float32)
+  np.testing.assert_allclose(many(teacher, even, 256), 0.3, atol=1e-6)
+  np.testing.assert_array_equal(
+    many(student, COLOR, 8), many(augment.moco_view(SIZE), COLOR, 8)
+  )
+
+
+@pytest.mark.parametrize("name", [name for name in PAPERS if name != "moco v1"])
 def test_four_fifths_of_the_views_are_jittered(name):
   """Brightness alone moves an even grey: the others blend it with itself."""
   even = np.full((SIZE, SIZE, 3), 0.3, np.float32)
   results = np.asarray(many(RECIPES[name], even, DRAWS))
   assert_frequency(np.abs(results - 0.3).max((1, 2, 3)) > 1e-4, 0.8)
+
+
+def test_moco_v1_always_jitters_after_grey():
+  """Grey first: jitter has no colour to add."""
+  even = np.full((SIZE, SIZE, 3), 0.3, np.float32)
+  moved = np.abs(many(RECIPES["moco v1"], even) - 0.3).max((1, 2, 3))
+  assert np.mean(moved > 1e-4) > 0.99
 
 
 SHARP = {
@@ -95,25 +153,51 @@ def test_share_of_blurred_views(name, probability):
   assert share <= probability + bound
 
 
-def test_a_fifth_of_byols_second_views_is_solarized():
+def test_share_of_solarized_views():
   """Brightness of at least 0.6 keeps white above the threshold."""
   white = np.ones((SIZE, SIZE, 3), np.float32)
-  for name, probability in (("byol first", 0.0), ("byol second", 0.2)):
+  for name, probability in (
+    *(("byol first", 0.0), ("byol second", 0.2)),
+    *(("dino first", 0.0), ("dino second", 0.2), ("vicreg cifar", 0.1)),
+  ):
     results = many(RECIPES[name], white)
     assert_frequency(results[:, 0, 0, 0] < 0.5, probability)
 
 
-def test_simclr_crops_from_an_eighth_on():
-  """Two ramps tell a window's sides: the ends of an enlarged ramp are its pixels."""
-  side = 24
+def crop_sides(view, side):
+  """Width and height of the windows: the slopes of two enlarged ramps' middles."""
   ramp = np.linspace(0, 1, side, dtype=np.float32)
   across, down = np.meshgrid(ramp, ramp)
-  image = np.stack([across, down, 0 * down], axis=-1)
-  view = augment.simclr_view(side, strength=0.0, blur_probability=0.0)
-  results = np.asarray(many(view, image, DRAWS))
+  results = many(view, np.stack([across, down, 0 * down], axis=-1))
   results = results[results[..., 2].max((1, 2)) == 0.0]  # the colour ones
-  sides = np.ptp(results[..., :2], axis=(1, 2)) * (side - 1) + 1
-  np.testing.assert_allclose(sides, np.round(sides), atol=1e-4)
+  middle, steps = side // 2, side * (side - 1)
+  width = results[:, middle, middle, 0] - results[:, middle, middle - 1, 0]
+  height = results[:, middle, middle, 1] - results[:, middle - 1, middle, 1]
+  return np.abs(np.stack([width, height], axis=1)) * steps
+
+
+@pytest.mark.parametrize(
+  "build, low, high",
+  [
+    (augment.mae_view, 0.2, 1.0),
+    (augment.simmim_view, 0.67, 1.0),
+    (augment.ijepa_view, 0.3, 1.0),
+    (augment.deepcluster_view, 0.08, 1.0),
+    (lambda side: augment.ressl_views(side)[1], 0.2, 1.0),
+    (partial(augment.crop_view, scale=(0.4, 0.6)), 0.4, 0.6),
+  ],
+)
+def test_shares_of_the_area(build, low, high):
+  area = np.prod(crop_sides(build(24), 24), axis=1) / 24**2
+  assert 0.9 * low < area.min() < 1.2 * low
+  assert 0.95 * high < area.max() < 1.05 * high
+
+
+def test_simclr_crops_from_an_eighth_on():
+  side = 24
+  view = augment.simclr_view(side, strength=0.0, blur_probability=0.0)
+  sides = crop_sides(view, side)
+  np.testing.assert_allclose(sides, np.round(sides), atol=1e-3)
   area, aspect = np.prod(sides, axis=1) / side**2, sides[:, 0] / sides[:, 1]
   assert 0.07 < area.min() < 0.1 and area.max() > 0.98
   assert_frequency(area < 0.3, 0.22 / 0.92 * 1.07)  # large ones are drawn again
@@ -168,6 +252,8 @@ def test_a_bad_size_is_refused_when_the_view_is_built(build):
     augment.byol_views(8, solarize_probability=(-1.0, 0.0))[0],
     augment.gray_view(8, scale=(0.5, 2.0)),
     augment.digits_view(scale=0.5),
+    augment.digits_crop_view(4, scale=(0.0, 0.5)),
+    augment.moco_v1_view(8, flip_probability=2.0),
   ],
 )
 def test_bad_options_are_refused_when_traced(view):
@@ -180,4 +266,6 @@ def test_random_operations_and_recipes_take_options_by_name_only():
     parameters = inspect.signature(getattr(augment, name)).parameters.values()
     options = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
     allowed = {"key", "image", "size", "first", "second", *augment.Window._fields}
+    allowed |= {"local", "local_size", "window", "step_key", "row_key", "distance"}
+    allowed |= {*augment.Located._fields, *augment.Blocks._fields}
     assert {p.name for p in options} <= allowed, name
