@@ -1,7 +1,7 @@
 """Contrastive losses: tell an example's own views or class from everything else.
 
-All take un-normalised projections [batch, dim], compare them by cosine in float32,
-and return one value per row. Nothing is detached here; gradients reach every input.
+All take un-normalised projections [batch, dim], compare them by cosine (`cpc` by the
+product) in float32, and return one value per row. Gradients reach every input.
 `block_size` bounds the memory: the logits are then visited in blocks of so many
 columns and recomputed in the backward pass, O(batch * block_size) instead of
 O(batch^2), with the same value and gradient. It need not divide the batch; on a mesh,
@@ -83,6 +83,41 @@ def decoupled_nt_xent(
   return _attract(_other_groups, z, z, tags, block_size)
 
 
+def dclw(
+  z_a: jax.Array,
+  z_b: jax.Array,
+  *,
+  temperature: float | jax.Array,
+  sigma: float | jax.Array = 0.5,
+  block_size: int | None = None,
+) -> jax.Array:
+  """`decoupled_nt_xent` whose positives weigh more the less they agree (DCLW).
+
+  Yeh et al. 2021, arXiv:2110.06848, loss L_DCW: the positive's logit is multiplied
+  by 2 - batch * softmax(cosine / sigma) over the pairs of the batch, a constant for
+  the gradient. The weights have mean 1 and can be negative.
+
+  Args:
+    z_a: projections of the first views, [batch, dim], batch at least 2.
+    z_b: projections of the second views, [batch, dim].
+    temperature: divides the cosines, above 0.
+    sigma: divides the cosines of the weights, above 0.
+    block_size: columns per block, or None for all at once.
+
+  Returns:
+    One value per row, [2 * batch]: the rows of `z_a`, then the rows of `z_b`.
+
+  Raises:
+    InputError: on other ranks, unequal shapes, a single pair, or a bad option.
+  """
+  _check_views(z_a, z_b, temperature, block_size)
+  check_positive(sigma=sigma)
+  z, tags = _both_views(z_a, z_b, temperature)
+  terms = row_terms(_other_groups, z, z, tags, tags, block_size=block_size)
+  weights = jnp.tile(_positive_weights(z_a, z_b, sigma), 2)
+  return terms.log_partition - weights * terms.positive_sum
+
+
 def supcon(
   z: jax.Array,
   labels: jax.Array,
@@ -157,6 +192,39 @@ def info_nce(
   return _attract(_everything, query, positive, _rows(query), block_size)
 
 
+def cpc(
+  prediction: jax.Array,
+  target: jax.Array,
+  *,
+  temperature: float | jax.Array = 1.0,
+  block_size: int | None = None,
+) -> jax.Array:
+  """InfoNCE of contrastive predictive coding: products, without normalisation.
+
+  Van den Oord et al. 2018, arXiv:1807.03748, eq. 3 and 4, for one step k: the score
+  of z and c is z' W_k c, with W_k c the prediction. The other rows of `target` are
+  the negatives: other places, other times, other examples.
+
+  Args:
+    prediction: W_k c, [rows, dim], at least 2 rows.
+    target: z, row i is what row i of `prediction` predicts, [rows, dim].
+    temperature: divides the products, above 0; the paper has none.
+    block_size: columns per block, or None for all at once.
+
+  Returns:
+    One value per row, [rows].
+
+  Raises:
+    InputError: on other ranks, unequal shapes, a single row, or a bad option.
+  """
+  check_paired(prediction=prediction, target=target)
+  check_rows(2, "the negatives are the other rows", prediction=prediction)
+  _check_options(temperature, block_size)
+  queries = prediction.astype(jnp.float32) / temperature
+  target = target.astype(jnp.float32)
+  return _attract(_everything, queries, target, _rows(queries), block_size)
+
+
 def _against_negatives(query, positive, negatives, temperature, block_size):
   _check_negatives(query, negatives)
   query, positive = _scaled(query, temperature), _scaled(positive, temperature)
@@ -172,6 +240,13 @@ def _attract(rule, queries, candidates, tags, block_size):
   terms = row_terms(rule, queries, candidates, tags, tags, block_size=block_size)
   mean = terms.positive_sum / jnp.maximum(terms.positives, 1.0)
   return jnp.where(terms.positives > 0, terms.log_partition - mean, 0.0)
+
+
+def _positive_weights(z_a, z_b, sigma):
+  """Weights of the pairs, [batch], with mean 1; largest where the views disagree."""
+  z_a, z_b = (l2_normalize(z.astype(jnp.float32)) for z in (z_a, z_b))
+  cosines = jnp.sum(z_a * z_b, axis=1)
+  return jax.lax.stop_gradient(2.0 - cosines.shape[0] * jax.nn.softmax(cosines / sigma))
 
 
 def _other_samples(rows, columns):

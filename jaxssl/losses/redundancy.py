@@ -1,13 +1,15 @@
 """Losses of batch statistics: views agree, dimensions do not repeat each other.
 
-Both take un-normalised projections [batch, dim] and return one scalar for the batch,
-with statistics and full-precision products in float32. Nothing is detached.
+All take un-normalised projections [batch, dim] and return one scalar for the batch,
+with statistics and full-precision products in float32. Gradients reach both views.
 """
 
 import jax
 import jax.numpy as jnp
 
+from jaxssl.errors import InputError
 from jaxssl.losses._checks import check_paired, check_rows
+from jaxssl.ops.numerics import l2_normalize
 
 
 def barlow_twins(
@@ -77,6 +79,46 @@ def vicreg(
   )
 
 
+def tico(
+  z_a: jax.Array,
+  z_b: jax.Array,
+  covariance: jax.Array,
+  *,
+  beta: float | jax.Array,
+  rho: float | jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+  """Transformation invariance and covariance contrast.
+
+  Zhu et al. 2022, arXiv:2206.10698, section 3: one minus the cosine of the views, plus
+  `rho` times the energy of the first view in the running second moment of all unit
+  projections so far, this batch's included. That moment is a constant for the
+  gradient; start it with zeros and hand the returned one to the next step.
+
+  Args:
+    z_a: projections of the first views, [batch, dim], batch at least 2.
+    z_b: projections of the second views, [batch, dim]; from the moving average of
+      the network in the paper, not stopped here.
+    covariance: the running second moment, float32, [dim, dim].
+    beta: share of the old moment, in [0, 1].
+    rho: weight of the contrast term.
+
+  Returns:
+    The loss of the batch [], and the updated moment [dim, dim].
+
+  Raises:
+    InputError: on other ranks, unequal shapes or a single row.
+  """
+  _check_views(z_a, z_b)
+  _check_moment(covariance, z_a)
+  z_a, z_b = (l2_normalize(z.astype(jnp.float32)) for z in (z_a, z_b))
+  fresh = _second_moment(z_a, z_a, z_a.shape[0])
+  covariance = covariance.astype(jnp.float32)
+  covariance = jax.lax.stop_gradient(beta * covariance + (1.0 - beta) * fresh)
+  seen = jnp.matmul(z_a, covariance, precision=jax.lax.Precision.HIGHEST)
+  invariance = 1.0 - jnp.mean(jnp.sum(z_a * z_b, axis=1))
+  return invariance + rho * jnp.mean(jnp.sum(seen * z_a, axis=1)), covariance
+
+
 def _standardize(z):
   z = _center(z.astype(jnp.float32))
   variance = jnp.mean(jnp.square(z), axis=0, keepdims=True)
@@ -110,3 +152,11 @@ def _off_diagonal_energy(matrix):
 def _check_views(z_a, z_b):
   check_paired(z_a=z_a, z_b=z_b)
   check_rows(2, "the statistics are over the batch", z_a=z_a)
+
+
+def _check_moment(covariance, z):
+  if covariance.shape != (z.shape[1], z.shape[1]):
+    raise InputError(
+      f"`covariance` is {list(covariance.shape)} for `z_a` of {list(z.shape)}; pass "
+      "[dim, dim]."
+    )

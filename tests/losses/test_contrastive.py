@@ -11,11 +11,14 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxssl import losses
 from jaxssl.errors import InputError
 from tests import golden
+from tests.losses import common
 
 LABELS = np.array([3, 1, 3, -2, 1, 3, 7, 1], np.int32)  # a class of 1, one below 0
-VIEWS = ["nt_xent", "decoupled_nt_xent"]
-PAIRED = [*VIEWS, "info_nce"]
+VIEWS = ["nt_xent", "decoupled_nt_xent", "dclw"]
+PAIRED = [*VIEWS, "info_nce", "cpc"]
 NAMES = [*PAIRED, "info_nce_negatives", "supcon"]
+COSINES = [name for name in NAMES if name != "cpc"]  # the others take products
+GOLDEN = [name for name in COSINES if name != "dclw"]
 
 
 def call(name, arrays, **options):
@@ -53,11 +56,6 @@ def run(name, arrays, *, temperature=0.2, block_size=None):
   places = tuple(range(1 if name == "supcon" else len(arrays)))
   (_, rows), gradients = compiled(name, places, temperature, block_size)(*arrays)
   return rows, gradients
-
-
-def assert_all_close(got, expected, **tolerance):
-  for g, e in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
-    np.testing.assert_allclose(g, e, **tolerance)
 
 
 # ---- reference values
@@ -114,11 +112,19 @@ def loop_info_nce_negatives(query, positive, negatives, temperature):
   return np.array([loop_row(q, [p, *negatives], [p], temperature) for q, p in pairs])
 
 
-def numeric_gradient(function, x, step=1e-5):
-  """Central differences of a float64 function."""
-  steps = step * np.eye(x.size).reshape(-1, *x.shape)
-  ends = [function(x + s) - function(x - s) for s in steps]
-  return np.reshape(ends, x.shape) / (2 * step)
+def loop_dclw(z_a, z_b, temperature):
+  """The weights stay those of `normal`: they are constants of the gradient."""
+  pairs = zip(*map(loop_unit, normal("dclw")), strict=True)
+  weights = 2 - 8 * common.softmax(np.array([a @ b / 0.5 for a, b in pairs]))
+  agreement = (loop_unit(z_a) * loop_unit(z_b)).sum(1) / temperature
+  return loop_decoupled_nt_xent(z_a, z_b, temperature) - np.tile(
+    (weights - 1) * agreement, 2
+  )
+
+
+def loop_cpc(prediction, target, temperature):
+  pairs = zip(prediction, target, strict=True)
+  return np.array([loop_row(p, target, [t], temperature) for p, t in pairs])
 
 
 @pytest.mark.parametrize("block_size", [None, 3])
@@ -132,13 +138,13 @@ def test_value_and_gradient_of_a_loop(name, block_size):
   weights = np.linspace(0.5, 1.5, len(rows))
   for i, gradient in enumerate(gradients):
     total = lambda x, i=i: loop(*exact[:i], x, *exact[i + 1 :]) @ weights
-    numeric = numeric_gradient(total, exact[i])
+    numeric = common.numeric_gradient(total, exact[i])
     np.testing.assert_allclose(gradient, numeric, rtol=1e-4, atol=1e-5)
 
 
 CASES = [
   pytest.param(name, case, id=f"{name}-{i}")
-  for name in NAMES
+  for name in GOLDEN
   for i, case in enumerate(golden.load(name))
 ]
 
@@ -168,11 +174,33 @@ def test_published_implementations(name, case):
     )
 
 
+@pytest.mark.parametrize("case", golden.load("nnclr"), ids=range(3))
+def test_nnclr_is_info_nce_of_the_neighbours(case):
+  """In both directions: the neighbours ask for the predictions, and the reverse."""
+  neighbours = case.inputs["support"][case.outputs["neighbour_index"]]
+
+  def mean(prediction, reverse):
+    pair = (prediction, neighbours) if reverse else (neighbours, prediction)
+    rows = losses.info_nce(*pair, **case.options)
+    return jnp.mean(rows), rows
+
+  gradient = jax.jit(jax.value_and_grad(mean, has_aux=True), static_argnums=1)
+  got = {}
+  for prefix, reverse in (("", False), ("reversed_", True)):
+    (value, rows), slope = gradient(case.inputs["prediction"], reverse)
+    names = "expected_mean", "expected_rows", "grad_prediction"
+    values = value, rows, slope
+    got |= {f"{prefix}{n}": x for n, x in zip(names, values, strict=True)}
+  common.assert_matches(got, case, without=["neighbour_index"])
+
+
 @pytest.mark.parametrize(
   ("name", "candidates"),
   [
     ("nt_xent", 2 * 8 - 1),
     ("decoupled_nt_xent", 2 * 8 - 2),
+    ("dclw", 2 * 8 - 2),
+    ("cpc", 8),
     ("info_nce", 8),
     ("info_nce_negatives", 11 + 1),
     ("supcon", 8 - 1),
@@ -190,6 +218,40 @@ def test_orthogonal_rows_have_the_closed_form():
   np.testing.assert_allclose(rows, np.log(1 + 10 * np.exp(-2.0)), rtol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["decoupled_nt_xent", "dclw"])
+def test_pitfall_dcl_has_one_logsumexp(name):
+  """Over both views at once; the sum of one for each would give 2 log(batch - 1)."""
+  z = np.eye(8, dtype=np.float32)
+  rows, _ = run(name, [z, z], temperature=0.5)
+  np.testing.assert_allclose(rows, np.log(14) - 2.0, rtol=1e-5)  # not 2 log(7) - 2
+
+
+def test_dclw_weighs_pairs_that_disagree_more():
+  z_a = np.eye(3, 4, dtype=np.float32)
+  z_b = np.stack([z_a[0], -z_a[1], np.eye(4, dtype=np.float32)[3]])
+  plain, weighted = (run(n, [z_a, z_b])[0] for n in ("decoupled_nt_xent", "dclw"))
+  weights = 2 - 3 * common.softmax(np.array([1.0, -1.0, 0.0]) / 0.5)
+  extra = (1 - weights) * np.array([1.0, -1.0, 0.0]) / 0.2
+  np.testing.assert_allclose(weighted - plain, np.tile(extra, 2), rtol=1e-4, atol=1e-5)
+  assert weights[1] > weights[2] > weights[0]
+
+
+def test_dclw_with_a_wide_sigma_is_dcl():
+  z_a, z_b = normal("dclw")
+  rows = losses.dclw(z_a, z_b, temperature=0.2, sigma=1e6)
+  expected, _ = run("decoupled_nt_xent", [z_a, z_b])
+  np.testing.assert_allclose(rows, expected, rtol=1e-4)
+
+
+def test_cpc_takes_products_and_info_nce_their_cosines():
+  prediction, target = normal("cpc")
+  units = [common.unit(x) for x in (prediction, target)]
+  rows, _ = run("info_nce", [prediction, target])
+  np.testing.assert_allclose(run("cpc", units)[0], rows, rtol=1e-5)
+  expected, _ = run("cpc", [5 * prediction, target], temperature=1.0)
+  np.testing.assert_allclose(run("cpc", [prediction, target])[0], expected, rtol=1e-5)
+
+
 # ---- blocks
 
 
@@ -199,7 +261,7 @@ def test_blocks_change_neither_value_nor_gradient(name):
   expected = run(name, arrays)
   for block_size in (3, 4, 100):  # does not divide, divides, exceeds the columns
     got = run(name, arrays, block_size=block_size)
-    assert_all_close(got, expected, rtol=1e-5, atol=1e-5)
+    common.assert_all_close(got, expected, rtol=1e-5, atol=1e-5)
 
 
 def compiled_gradient(name, rows, block_size, sharding=None):
@@ -235,7 +297,7 @@ def test_sharded_rows_give_the_same(name, block_size):
   arrays = normal(name)
   sharded = jax.device_put(arrays, rows_over_devices())
   got = run(name, sharded, block_size=block_size)
-  assert_all_close(got, run(name, arrays), rtol=1e-5, atol=1e-6)
+  common.assert_all_close(got, run(name, arrays), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("check_vma", [True, False])
@@ -281,7 +343,7 @@ def test_blocks_under_vmap_over_temperatures():
     jax.jit(jax.vmap(functools.partial(gradient, block_size=b)))(jnp.array([0.1, 0.5]))
     for b in (3, None)
   )
-  assert_all_close(got, expected, rtol=1e-4)
+  common.assert_all_close(got, expected, rtol=1e-4)
   assert np.ptp(expected[1]) > 1.0
 
 
@@ -311,7 +373,7 @@ def test_products_are_taken_at_full_precision(name, block_size):
 # ---- properties
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", COSINES)
 def test_length_of_a_row_does_not_matter(name):
   lengths = lambda a: np.linspace(0.1, 9.0, len(a), dtype=np.float32)[:, None]
   arrays = normal(name)
@@ -359,7 +421,7 @@ def test_supcon_row_without_positives_is_zero(block_size):
   assert (np.asarray(rows == 0.0) == alone).all()
   different = np.arange(8, dtype=np.int32)
   rows, gradients = run("supcon", [z, different], block_size=block_size)
-  assert_all_close([rows, *gradients], [np.zeros(8), np.zeros_like(z)], atol=0.0)
+  common.assert_all_close([rows, *gradients], [np.zeros(8), np.zeros_like(z)], atol=0.0)
 
 
 def test_supcon_of_one_row_is_zero():
@@ -403,7 +465,7 @@ HARD = [identical_views, zero_vectors, one_point, batch_of_two, half_precision]
 
 
 @pytest.mark.parametrize("point", HARD, ids=lambda point: point.__name__)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", COSINES)
 def test_hard_points_are_finite(name, point):
   """With logits of 1e4 besides; blocked and not must agree there too."""
   arrays = point(name)
@@ -423,6 +485,16 @@ def test_a_saturated_softmax_has_no_loss_below_zero(name, block_size):
   arrays = identical_views(name)
   rows, _ = run(name, arrays, temperature=1e-4, block_size=block_size)
   assert (np.asarray(rows) >= 0.0).all()
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize("scale", [0.0, 100.0])  # products of 1e4
+def test_cpc_at_hard_points_is_finite(scale, dtype):
+  for arrays in (normal("cpc"), identical_views("cpc"), batch_of_two("cpc")):
+    arrays = [jnp.asarray(scale * a, dtype) for a in arrays]
+    dense, blocked = (run("cpc", arrays, block_size=b) for b in (None, 3))
+    common.assert_finite([dense, blocked])
+    np.testing.assert_allclose(dense[0], blocked[0], rtol=1e-5, atol=2e-2)
 
 
 def test_half_precision_is_computed_in_single():
@@ -500,3 +572,8 @@ def test_block_size_is_a_positive_int(name, block_size):
 def test_temperature_is_above_zero(name, temperature):
   with pytest.raises(InputError, match="temperature"):
     call(name, normal(name), temperature=temperature)
+
+
+def test_sigma_is_above_zero():
+  with pytest.raises(InputError, match="sigma"):
+    call("dclw", normal("dclw"), temperature=0.1, sigma=0.0)

@@ -1,4 +1,4 @@
-"""Barlow Twins and VICReg: reference values, invariances, hard points, errors."""
+"""Barlow Twins, VICReg and TiCo: reference values, invariances, hard points, errors."""
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +8,7 @@ import pytest
 from jaxssl import losses
 from jaxssl.errors import InputError
 from tests import golden
+from tests.losses import common
 
 NAMES = ["barlow_twins", "vicreg"]
 CASES = [
@@ -65,13 +66,6 @@ def loop_vicreg(z_a, z_b):
   return total
 
 
-def numeric_gradient(function, x, step=1e-5):
-  """Central differences of a float64 function."""
-  steps = step * np.eye(x.size).reshape(-1, *x.shape)
-  ends = [function(x + s) - function(x - s) for s in steps]
-  return np.reshape(ends, x.shape) / (2 * step)
-
-
 @pytest.mark.parametrize("loop", [loop_barlow_twins, loop_vicreg])
 def test_value_and_gradient_of_a_loop(loop):
   z_a, z_b = normal()
@@ -79,8 +73,8 @@ def test_value_and_gradient_of_a_loop(loop):
   value, gradients = run(loop.__name__.removeprefix("loop_"), z_a, z_b)
   np.testing.assert_allclose(value, loop(exact_a, exact_b), rtol=1e-5)
   expected = (
-    numeric_gradient(lambda x: loop(x, exact_b), exact_a),
-    numeric_gradient(lambda x: loop(exact_a, x), exact_b),
+    common.numeric_gradient(lambda x: loop(x, exact_b), exact_a),
+    common.numeric_gradient(lambda x: loop(exact_a, x), exact_b),
   )
   for gradient, numeric in zip(gradients, expected, strict=True):
     np.testing.assert_allclose(gradient, numeric, rtol=1e-4, atol=1e-5)
@@ -213,3 +207,107 @@ def test_hard_points_are_finite(name, point, dtype):
 def test_other_shapes_say_what_to_pass(name, shapes, message):
   with pytest.raises(InputError, match=message):
     getattr(losses, name)(*map(jnp.ones, shapes))
+
+
+# ---- TiCo
+
+TICO = {"beta": 0.9, "rho": 20.0}
+
+
+def moment(dim=5):
+  z = common.unit(common.normal((40, dim), seed=4)[0])
+  return z.T @ z / 40
+
+
+def run_tico(z_a, z_b, covariance, **options):
+  """The loss, its gradients to both views, and the updated moment."""
+
+  def loss(z_a, z_b):
+    return losses.tico(z_a, z_b, covariance, **{**TICO, **options})
+
+  both = jax.jit(jax.value_and_grad(loss, (0, 1), has_aux=True))
+  (value, updated), gradients = both(z_a, z_b)
+  return value, gradients, updated
+
+
+@pytest.mark.parametrize("case", golden.load("tico"), ids=range(2))
+def test_tico_of_published_implementations(case):
+  value, gradients, updated = run_tico(**case.inputs, **case.options)
+  got = {"expected": value, "grad_z_a": gradients[0], "grad_z_b": gradients[1]}
+  common.assert_matches(got | {"updated_covariance": updated}, case)
+
+
+def loop_tico_moment(z, covariance):
+  fresh = sum(np.outer(row, row) for row in common.unit(z)) / len(z)
+  return 0.9 * covariance + 0.1 * fresh
+
+
+def loop_tico(z_a, z_b, seen):
+  rows = []
+  for a, b in zip(common.unit(z_a), common.unit(z_b), strict=True):
+    rows.append(1 - a @ b + 20.0 * (a @ seen @ a))
+  return np.mean(rows)
+
+
+def test_tico_is_the_value_and_gradient_of_a_loop_with_the_moment_constant():
+  z_a, z_b = normal()
+  value, gradients, updated = run_tico(z_a, z_b, moment())
+  exact_a, exact_b = z_a.astype(np.float64), z_b.astype(np.float64)
+  seen = loop_tico_moment(exact_a, moment())
+  np.testing.assert_allclose(updated, seen, rtol=1e-5, atol=1e-7)
+  np.testing.assert_allclose(value, loop_tico(exact_a, exact_b, seen), rtol=1e-5)
+  expected = (
+    common.numeric_gradient(lambda z: loop_tico(z, exact_b, seen), exact_a),
+    common.numeric_gradient(lambda z: loop_tico(exact_a, z, seen), exact_b),
+  )
+  common.assert_all_close(gradients, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_tico_of_one_point_is_the_share_of_this_batch_in_the_moment():
+  z = np.ones((4, 5), np.float32)
+  value, _, _ = run_tico(z, z, np.zeros((5, 5), np.float32))
+  np.testing.assert_allclose(value, 20.0 * 0.1, rtol=1e-5)
+
+
+def test_tico_ignores_length_order_and_rotation():
+  z_a, z_b = normal()
+  value, _, _ = run_tico(z_a, z_b, moment())
+  turn, order = common.rotation(5), np.roll(np.arange(9), 2)
+  lengths = np.linspace(0.1, 9.0, 9, dtype=np.float32)[:, None]
+  views = [(lengths * z)[order] @ turn for z in (z_a, z_b)]
+  moved, _, _ = run_tico(*views, turn.T @ moment() @ turn)
+  np.testing.assert_allclose(moved, value, rtol=1e-4)
+
+
+def test_tico_over_devices_and_at_full_precision():
+  z_a, z_b = normal(rows=16)
+  got = run_tico(*common.over_devices([z_a, z_b]), moment())
+  common.assert_all_close(got, run_tico(z_a, z_b, moment()), rtol=1e-4, atol=1e-5)
+  loss = lambda z_a, z_b: run_tico(z_a, z_b, moment())
+  common.assert_full_precision(loss, z_a, z_b, products=3)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize("point", HARD.values(), ids=HARD.keys())
+def test_tico_at_hard_points_is_finite_and_in_single(point, dtype):
+  views = [jnp.asarray(z, dtype) for z in point(*normal())]
+  value, gradients, updated = run_tico(*views, jnp.asarray(moment(), dtype))
+  assert value.dtype == updated.dtype == jnp.float32
+  common.assert_finite([value, gradients])
+  widened = common.widened([*views, jnp.asarray(moment(), dtype)])
+  np.testing.assert_allclose(value, run_tico(*widened)[0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+  ("shapes", "message"),
+  [
+    ([(4,), (4,), (4, 4)], r"\[batch, dim\]"),
+    ([(3, 4), (1, 4), (4, 4)], "same"),
+    ([(1, 4), (1, 4), (4, 4)], "at least 2"),
+    ([(3, 4), (3, 4), (5, 5)], "covariance"),
+    ([(3, 4), (3, 4), (4,)], "covariance"),
+  ],
+)
+def test_tico_shapes_say_what_to_pass(shapes, message):
+  with pytest.raises(InputError, match=message):
+    losses.tico(*map(jnp.ones, shapes), **TICO)
