@@ -10,12 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxssl import methods
+from jaxssl import methods, models
 from jaxssl.core import Method
 from jaxssl.models.siamese import Siamese
 from jaxssl.ops import cosine_ema
+from tests import token_cases
 
 BATCH, SIDE, DIM = 16, 8, 12
+EXAMPLES = 2 * BATCH  # of the data set that `index` counts
 
 
 class Encoder(nn.Module):
@@ -54,17 +56,18 @@ class Head(nn.Module):
 
   norm: str
   axis_name: str | None = None
+  out: int = DIM
 
   @nn.compact
   def __call__(self, x, *, train, keys=None):
     x = Layer(32, self.norm, self.axis_name)(x, train=train, keys=keys)
-    return nn.Dense(DIM)(x)
+    return nn.Dense(self.out)(x)
 
 
-def net(norm: str, axis_name: str | None = None, *, predictor: bool = False):
+def net(norm: str, axis_name: str | None = None, *, predictor=False, out: int = DIM):
   """Returns the test net."""
-  parts = [Encoder(norm, axis_name), Head(norm, axis_name)]
-  return Siamese(*parts, Head(norm, axis_name) if predictor else None)
+  parts = [Encoder(norm, axis_name), Head(norm, axis_name, out)]
+  return Siamese(*parts, Head(norm, axis_name, out) if predictor else None)
 
 
 def views(key, image):
@@ -72,6 +75,12 @@ def views(key, image):
   first, second = jax.random.split(key)
   noisy = lambda k: image + 0.1 * jax.random.normal(k, image.shape)
   return noisy(first), noisy(second)
+
+
+def nothing(state):
+  """What no gradient may reach in a method without frozen state."""
+  del state
+  return ()
 
 
 class Case(NamedTuple):
@@ -88,13 +97,114 @@ class Case(NamedTuple):
   frozen: Callable
 
 
-def _case(name, method, *, predictor=False, frozen=lambda state: (), **options):
+def _case(
+  name, method, *, predictor=False, out=DIM, frozen=nothing, views=views, **options
+):
   def make(norm="batch", axis_name=None):
-    return method(net(norm, axis_name, predictor=predictor), views, **options)
+    made = net(norm, axis_name, predictor=predictor, out=out)
+    return method(made, views, **options)
 
   return Case(name, make, frozen)
 
 
+def _target(state):
+  return state.extra.target
+
+
+def _target_and_queue(state):
+  return state.extra.target, state.extra.queue
+
+
+def _target_and_center(state):
+  return state.extra.target, state.extra.center
+
+
+def one_view(key, image):
+  """The first of `views` alone."""
+  return views(key, image)[:1]
+
+
+def crops(key, image):
+  """Two views of the image and one of its corner, which is smaller."""
+  first, second = views(key, image)
+  return first, second, first[: SIDE // 2, : SIDE // 2]
+
+
+class Located(NamedTuple):
+  """A view and where its patches lie in the example."""
+
+  image: jax.Array
+  positions: jax.Array
+
+
+def located(key, image):
+  """`views` with the row of each patch as its place."""
+  rows = jnp.stack([jnp.linspace(0.0, 1.0, SIDE), jnp.zeros(SIDE)], axis=1)
+  return tuple(Located(view, rows) for view in views(key, image))
+
+
+class PoolEncoder(nn.Module):
+  """`Encoder` after the mean over rows: takes images of any size."""
+
+  norm: str
+  axis_name: str | None = None
+
+  @nn.compact
+  def __call__(self, x, *, train, keys=None):
+    self.sow("intermediates", "patches", x.reshape(x.shape[0], x.shape[1], -1))
+    x = jnp.concatenate([x.mean((1, 2)), x.max((1, 2)), x[:, 0, 0], x[:, 1, 2]], axis=1)
+    return Layer(32, self.norm, self.axis_name)(x, train=train, keys=keys)
+
+
+def _multicrop(name, method, *, frozen=nothing, **options):
+  def make(norm="batch", axis_name=None):
+    parts = [PoolEncoder(norm, axis_name), Head(norm, axis_name)]
+    return method(Siamese(*parts), crops, **options)
+
+  return Case(name, make, frozen)
+
+
+def _vicregl(norm="batch", axis_name=None):
+  options = {"invariance_weight": 1.0, "variance_weight": 1.0}
+  local = Head(norm, axis_name)
+  return methods.vicregl(
+    net(norm, axis_name), local, located, matches=4, covariance_weight=0.04, **options
+  )
+
+
+def _cpc(norm="batch", axis_name=None):
+  del norm, axis_name  # the paper's encoder has no batch norm
+  context = models.RowContext(width=8, blocks=1)
+  return methods.cpc(
+    PatchEncoder(), context, one_view, patch=4, stride=2, steps=1, temperature=1.0
+  )
+
+
+class PatchEncoder(nn.Module):
+  """Pixels of a patch -> 32 features, without a norm."""
+
+  @nn.compact
+  def __call__(self, x, *, train, keys=None):
+    return nn.Dense(32)(x.reshape(x.shape[0], -1))
+
+
+def _seed(norm="batch", axis_name=None):
+  weights = jax.random.normal(jax.random.key(9), (SIDE * SIDE, DIM)) / SIDE
+
+  def encode(variables, x):
+    return x.reshape(len(x), -1) @ variables["weights"]
+
+  teacher = methods.Teacher(encode, {"weights": weights})
+  return methods.seed(
+    net(norm, axis_name),
+    one_view,
+    teacher,
+    queue_size=4 * BATCH,
+    teacher_temperature=0.1,
+  )
+
+
+MOMENTUM = cosine_ema(0.9, steps=20)
 CASES = (
   _case("simclr", methods.simclr, temperature=0.2),
   _case(
@@ -102,15 +212,9 @@ CASES = (
     methods.moco_v2,
     queue_size=4 * BATCH,
     momentum=0.99,
-    frozen=lambda state: (state.extra.target, state.extra.queue),
+    frozen=_target_and_queue,
   ),
-  _case(
-    "byol",
-    methods.byol,
-    predictor=True,
-    momentum=cosine_ema(0.9, steps=20),
-    frozen=lambda state: state.extra.target,
-  ),
+  _case("byol", methods.byol, predictor=True, momentum=MOMENTUM, frozen=_target),
   _case("simsiam", methods.simsiam, predictor=True),
   _case("barlow_twins", methods.barlow_twins),
   _case(  # a 25th of the weights: gradients of order 1, where 1e-5 means something
@@ -120,8 +224,90 @@ CASES = (
     variance_weight=1.0,
     covariance_weight=0.04,
   ),
+  _case(
+    "moco_v1",
+    methods.moco_v1,
+    queue_size=4 * BATCH,
+    momentum=0.99,
+    temperature=0.2,
+    frozen=_target_and_queue,
+  ),
+  _case("moco_v3", methods.moco_v3, predictor=True, momentum=MOMENTUM, frozen=_target),
+  _case(
+    "npid",
+    methods.npid,
+    views=one_view,
+    examples=EXAMPLES,
+    negatives=8,
+    temperature=0.5,
+    frozen=lambda state: (state.extra.bank, state.extra.normalizer),
+  ),
+  _case(
+    "npid_softmax",
+    methods.npid_softmax,
+    views=one_view,
+    examples=EXAMPLES,
+    temperature=0.2,
+    frozen=lambda state: state.extra.bank,
+  ),
+  _case(
+    "nnclr",
+    methods.nnclr,
+    predictor=True,
+    queue_size=4 * BATCH,
+    temperature=0.2,
+    frozen=lambda state: state.extra.queue,
+  ),
+  _case("dcl", methods.dcl, temperature=0.2),
+  _case("dclw", methods.dclw, temperature=0.2),
+  _case("supcon", methods.supcon, temperature=0.2),
+  _case(
+    "ressl",
+    methods.ressl,
+    queue_size=4 * BATCH,
+    momentum=0.99,
+    teacher_temperature=0.08,
+    frozen=_target_and_queue,
+  ),
+  Case("cpc", _cpc, nothing),
+  Case("vicregl", _vicregl, nothing),
+  _case("w_mse", methods.w_mse, out=4, sub_batch=BATCH),
+  _case(
+    "tico",
+    methods.tico,
+    momentum=MOMENTUM,
+    frozen=lambda state: (state.extra.target, state.extra.covariance),
+  ),
+  _multicrop("lejepa", methods.lejepa, slices=16),
+  _multicrop(
+    "swav",
+    methods.swav,
+    prototypes=8,
+    queue_size=2 * BATCH,
+    queue_start=1,
+    freeze_steps=1,
+    frozen=lambda state: state.extra.queue,
+  ),
+  _case(
+    "deepcluster", methods.deepcluster, views=one_view, examples=EXAMPLES, clusters=4
+  ),
+  _multicrop(
+    "deepcluster_v2",
+    methods.deepcluster_v2,
+    examples=EXAMPLES,
+    clusters=4,
+    heads=2,
+    frozen=lambda state: (state.extra.memory, state.extra.prototypes),
+  ),
+  Case("seed", _seed, lambda state: (state.extra.teacher, state.extra.queue)),
+  Case("dino", token_cases.make_dino, _target_and_center),
+  Case("ibot", token_cases.make_ibot, _target_and_center),
+  Case("dinov2", token_cases.make_dinov2, _target),
+  Case("ijepa", token_cases.make_ijepa, _target),
+  Case("distill", token_cases.make_distill, lambda state: state.extra.teacher),
 )
 NAMES = tuple(case.name for case in CASES)
+FIRST = NAMES[:6]  # of which the everyday suite runs everything
 
 
 def optimiser() -> optax.GradientTransformation:
@@ -133,7 +319,8 @@ def optimiser() -> optax.GradientTransformation:
 def batch(seed: int = 5, rows: int = BATCH) -> dict:
   """A batch of random images in [0, 1]."""
   images = jax.random.uniform(jax.random.key(seed), (rows, SIDE, SIDE, 1))
-  return {"input": images, "index": jnp.arange(rows, dtype=jnp.int32)}
+  index = jnp.arange(rows, dtype=jnp.int32)
+  return {"input": images, "index": index, "label": index % 4}
 
 
 def flat(tree) -> np.ndarray:

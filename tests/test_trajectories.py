@@ -10,8 +10,7 @@ import optax
 
 from jaxssl import core, methods
 from jaxssl.methods import common
-from jaxssl.methods.byol import ByolExtra
-from jaxssl.methods.moco import MocoExtra
+from jaxssl.methods.common import QueueExtra, TargetExtra
 from jaxssl.models.siamese import Siamese, apply_views
 from tests import golden
 
@@ -148,7 +147,7 @@ def test_byol():
   pair = variables(case.inputs, "initial/online/", "mlp")
   params, stats = with_predictor(case, "initial", pair)
   target, target_stats = variables(case.inputs, "initial/target/", "mlp")
-  extra = ByolExtra({"batch_stats": stats}, target, {"batch_stats": target_stats})
+  extra = TargetExtra({"batch_stats": stats}, target, {"batch_stats": target_stats})
   states, losses = run(case, method, *first_state(case, params, extra))
   np.testing.assert_allclose(losses, case.outputs["losses"], rtol=1e-5)
   last = states[-1]
@@ -170,7 +169,7 @@ def test_moco_v2():
   )
   params, stats = variables(case.inputs, "initial/encoder_q/", "mlp")
   target, target_stats = variables(case.inputs, "initial/encoder_k/", "mlp")
-  extra = MocoExtra(
+  extra = QueueExtra(
     {"batch_stats": stats},
     target,
     {"batch_stats": target_stats},

@@ -1,12 +1,27 @@
-"""The shape that SimCLR, SimSiam, Barlow Twins and VICReg share: two views, one net."""
+"""The shapes that many methods share: two views and one net, a target, a queue."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from jax.lax import stop_gradient
 
 from jaxssl.core import Method
-from jaxssl.models.siamese import apply_views, draw_views, init_on_views, make_encode
+from jaxssl.models.siamese import (
+  apply,
+  apply_views,
+  draw_views,
+  fold_in_rows,
+  init_on_views,
+  make_encode,
+  output_shapes,
+  target_net,
+  target_variables,
+)
+from jaxssl.ops import enqueue, l2_normalize, random_queue
 
 PyTree = Any
 
@@ -54,6 +69,150 @@ def two_view_method(
 
   encode = make_encode(net, lambda params, extra: (params, extra.stats))
   return Method(init, forward, objective, encode)
+
+
+class TargetExtra(NamedTuple):
+  """State of a method whose targets come from a moving average of the net.
+
+  Attributes:
+    stats: the online net's batch statistics.
+    target: moving average of the online encoder's and projector's parameters.
+    target_stats: the target's batch statistics, from its own passes.
+  """
+
+  stats: PyTree
+  target: PyTree
+  target_stats: PyTree
+
+
+def target_method(
+  net: nn.Module, views: Callable, *, loss: Callable, momentum: Callable
+) -> Method:
+  """Two views; each one's prediction is compared with the other's target projection.
+
+  Args:
+    net: encoder, projector and predictor.
+    views: (key, example) -> two inputs.
+    loss: (prediction, target projection) -> [batch]; the method adds both directions.
+    momentum: step -> momentum of the target's move at the end of that step.
+
+  Returns:
+    The method; its state is a `TargetExtra`.
+  """
+  slow_net = target_net(net)
+
+  def init(key, batch):
+    params, stats = init_on_views(net, key, views, batch)
+    return params, TargetExtra(stats, *target_variables(params, stats))
+
+  def forward(params, extra, batch, keys, step):
+    del step
+    crops, net_keys = draw_views(views, keys, batch["input"])
+    online, stats = apply_views(net, params, extra.stats, crops, net_keys)
+    target, target_stats = apply_views(
+      slow_net, extra.target, extra.target_stats, crops, net_keys
+    )
+    predictions = tuple(e.prediction for e in online)
+    targets = tuple(stop_gradient(e.projection) for e in target)
+    return (predictions, targets), TargetExtra(stats, extra.target, target_stats)
+
+  def objective(params, extra, outputs, step):
+    del params, step
+    (p_a, p_b), (t_a, t_b) = outputs
+    return loss(p_a, t_b).mean() + loss(p_b, t_a).mean(), (extra, {})
+
+  def update(params, extra, step):
+    return params, move_target(params, extra, momentum(step))
+
+  encode = make_encode(net, lambda params, extra: (params, extra.stats))
+  return Method(init, forward, objective, encode, update)
+
+
+def move_target(params: PyTree, extra: Any, momentum: jax.Array | float) -> Any:
+  """Returns `extra` with its `target` moved towards the parameters that it copies."""
+  online = {name: params[name] for name in extra.target}
+  target = optax.incremental_update(online, extra.target, 1.0 - momentum)
+  return extra._replace(target=target)
+
+
+class QueueExtra(NamedTuple):
+  """State of a method that compares with the keys of earlier batches.
+
+  Attributes:
+    stats: the query encoder's batch statistics.
+    target: moving average of the parameters: the key encoder.
+    target_stats: the key encoder's batch statistics, from its own passes.
+    queue: [size, dim] unit keys of earlier batches.
+    pointer: int32 [], the row of the queue that is overwritten next.
+  """
+
+  stats: PyTree
+  target: PyTree
+  target_stats: PyTree
+  queue: jax.Array
+  pointer: jax.Array
+
+
+def queue_method(
+  net: nn.Module,
+  views: Callable,
+  *,
+  queue_size: int,
+  momentum: float,
+  loss: Callable,
+) -> Method:
+  """A query of the net, a key of its moving average, and a queue of earlier keys.
+
+  The key encoder moves "before the forward of the next step"; here that is the end
+  of this one.
+
+  Args:
+    net: encoder and projector.
+    views: (key, example) -> two inputs: query and key.
+    queue_size: keys kept; a multiple of the batch.
+    momentum: of the key encoder.
+    loss: (query, key, queue) -> [batch]; the last two are unit rows without gradient.
+
+  Returns:
+    The method; its state is a `QueueExtra`.
+  """
+
+  def init(key, batch):
+    key_net, key_queue = jax.random.split(key)
+    params, stats = init_on_views(net, key_net, views, batch)
+    dim = output_shapes(net, views, batch).projection.shape[-1]
+    queue, pointer = random_queue(key_queue, size=queue_size, dim=dim)
+    target, target_stats = jax.tree.map(jnp.copy, (params, stats))
+    return params, QueueExtra(stats, target, target_stats, queue, pointer)
+
+  def forward(params, extra, batch, keys, step):
+    del step
+    (first, second), net_keys = draw_views(views, keys, batch["input"])
+    query, stats = apply(net, params, extra.stats, first, fold_in_rows(net_keys, 0))
+    key, target_stats = apply(
+      net, extra.target, extra.target_stats, second, fold_in_rows(net_keys, 1)
+    )
+    outputs = query.projection, stop_gradient(l2_normalize(key.projection))
+    return outputs, extra._replace(stats=stats, target_stats=target_stats)
+
+  def objective(params, extra, outputs, step):
+    del params, step
+    query, key = outputs
+    rows = loss(query, key, stop_gradient(extra.queue))
+    queue, pointer = enqueue(extra.queue, extra.pointer, key)
+    return rows.mean(), (extra._replace(queue=queue, pointer=pointer), {})
+
+  def update(params, extra, step):
+    del step
+    return params, move_target(params, extra, momentum)
+
+  encode = make_encode(net, lambda params, extra: (params, extra.stats))
+  return Method(init, forward, objective, encode, update)
+
+
+def frozen_until(step: jax.Array, start: int, tree: PyTree) -> PyTree:
+  """Cuts the gradient to `tree` while `step < start` (prototypes, last layers)."""
+  return jax.tree.map(lambda x: jnp.where(step < start, stop_gradient(x), x), tree)
 
 
 def projection(embedding):

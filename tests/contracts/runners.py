@@ -98,7 +98,7 @@ def scanned(name: str, norm: str, steps: int):
 
 def run_scanned(name: str, norm: str, steps: int):
   """The state after some steps in one dispatch, every one on the whole batch."""
-  data = {"input": cases.batch()["input"]}
+  data = {n: x for n, x in cases.batch().items() if n != "index"}
   indices = jnp.tile(jnp.arange(cases.BATCH, dtype=jnp.int32), (steps, 1))
   state, metrics = scanned(name, norm, steps)(first_state(name, norm), data, indices)
   assert metrics["loss"].shape == (steps,)

@@ -12,6 +12,10 @@ from tests.contracts import runners
 
 EVERYDAY_STEPS, ALL_STEPS = 2, 5
 names = pytest.mark.parametrize("name", cases.NAMES)
+slow = pytest.mark.slow
+first_six = pytest.mark.parametrize(
+  "name", [n if n in cases.FIRST else pytest.param(n, marks=slow) for n in cases.NAMES]
+)
 
 
 def assert_same(got, expected):
@@ -30,13 +34,13 @@ def test_pmap_over_8_is_mesh_of_1(name):
   assert_same(runners.run_pmap(name, "batch", EVERYDAY_STEPS), one)
 
 
-@names
+@first_six
 def test_accumulation_by_4_is_the_whole_batch(name):
   whole = runners.run_jit(name, "layer", 1, EVERYDAY_STEPS)
   assert_same(runners.run_accumulated(name, "layer", 4, EVERYDAY_STEPS), whole)
 
 
-@names
+@first_six
 def test_scanned_steps_are_steps(name):
   one = runners.run_jit(name, "batch", 1, EVERYDAY_STEPS)
   assert_same(runners.run_scanned(name, "batch", EVERYDAY_STEPS), one)
@@ -63,7 +67,7 @@ def test_raw_gradients_agree(name):
   assert_same_gradient(one, eight, pmapped)
 
 
-@names
+@first_six
 def test_raw_gradients_of_accumulation_agree(name):
   one = functools.partial(runners.run_jit, name, "layer", 1)
   accumulated = functools.partial(runners.run_accumulated, name, "layer", 4)
@@ -79,7 +83,7 @@ def assert_same_gradient(first, *others):
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5 * scale)
 
 
-@names
+@first_six
 def test_runs_under_vmap_are_separate_runs(name):
   method, tx = runners.method(name, "layer"), cases.optimiser()
   keys = jax.random.split(jax.random.key(3), 2)

@@ -1,0 +1,217 @@
+"""DINOv2: iBOT with a teacher balanced by Sinkhorn-Knopp, and spread-out features."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.lax import stop_gradient
+
+from jaxssl import losses
+from jaxssl.core import Method
+from jaxssl.methods.prototypes import (
+  GLOBALS,
+  across_views,
+  held,
+  init_with_prototypes,
+  move_teacher,
+  prototype_entropy,
+  scores,
+  teacher_variables,
+  without_drop_path,
+)
+from jaxssl.methods.tokens import (
+  apply_masked,
+  apply_tokens,
+  class_projections,
+  draw_masks,
+)
+from jaxssl.models.predictor import first_true
+from jaxssl.models.siamese import draw_views, make_encode
+from jaxssl.ops import sinkhorn
+
+PyTree = Any
+
+
+class Dinov2Extra(NamedTuple):
+  """State of DINOv2 beside the parameters.
+
+  Attributes:
+    stats: the student's batch statistics.
+    target: moving average of the parameters, last layer included: the teacher.
+    target_stats: the teacher's batch statistics.
+  """
+
+  stats: PyTree
+  target: PyTree
+  target_stats: PyTree
+
+
+class Dinov2Outputs(NamedTuple):
+  """What DINOv2 makes of each example; all rows are needed to assign them.
+
+  Attributes:
+    features: the student's class tokens of the globals, [batch, 2, width].
+    student: its bottleneck features of every crop, [batch, crops, dim].
+    teacher: the teacher's of the globals, [batch, 2, dim].
+    student_patches: the student's of hidden patches, [batch, 2, masked_patches, dim].
+    teacher_patches: the teacher's of the same patches, the same shape.
+    hidden: bool [batch, 2, masked_patches], False where there was no hidden patch.
+  """
+
+  features: jax.Array
+  student: jax.Array
+  teacher: jax.Array
+  student_patches: jax.Array
+  teacher_patches: jax.Array
+  hidden: jax.Array
+
+
+def dinov2(
+  net: nn.Module,
+  views: Callable,
+  *,
+  mask: Callable,
+  masked_patches: int,
+  prototypes: int = 65536,
+  student_temperature: float = 0.1,
+  teacher_temperature: Callable,
+  momentum: Callable,
+  iterations: int = 3,
+  koleo_weight: float = 0.1,
+  ibot_weight: float = 1.0,
+  freeze_steps: int = 0,
+) -> Method:
+  """DINOv2 (Oquab et al., arXiv 2304.07193, section 4), Sinkhorn teacher, one head.
+
+  DINO between crops, plus iBOT on hidden patches, plus KoLeo, which pushes each
+  class token from its nearest neighbour in the same crop of the batch. The
+  assignments are balanced over the whole batch: of both globals together, and of
+  all hidden patches together. The large models have a second head for patches.
+
+  Args:
+    net: ViT with `mask_token=True`, and projector up to the bottleneck.
+    views: (key, example) -> crops, the two globals first; other sizes may follow.
+    mask: key -> bool [patches], True where a global crop is hidden from the student.
+    masked_patches: the most patches that a mask hides; the heads see so many. Of a
+      mask with more, the first count.
+    prototypes: rows of the last layer, shared by class and patch tokens.
+    student_temperature: of the student's softmax.
+    teacher_temperature: step -> temperature of the assignments; 0.04 to 0.07.
+    momentum: step -> momentum of the teacher; `ops.cosine_ema(0.992, steps=steps)`.
+    iterations: of Sinkhorn-Knopp.
+    koleo_weight: of KoLeo, the sum over the two globals.
+    ibot_weight: of the patches' loss, the mean over the two globals.
+    freeze_steps: steps without a gradient for the last layer: one epoch in the
+      official code.
+
+  Returns:
+    The method; `encode` uses the teacher.
+  """
+  slow_net = without_drop_path(net)
+
+  def init(key, batch):
+    params, stats = init_with_prototypes(net, key, views, batch, prototypes)
+    target, target_stats = jax.tree.map(jnp.copy, (params, stats))
+    return params, Dinov2Extra(stats, target, target_stats)
+
+  def forward(params, extra, batch, keys, step):
+    del step
+    crops, net_keys = draw_views(views, keys, batch["input"])
+    masks, net_keys = draw_masks(mask, net_keys)
+    (globals_, locals_), stats = apply_masked(
+      net, params["net"], extra.stats, crops, masks, net_keys
+    )
+    teacher, target_stats = apply_tokens(
+      slow_net, extra.target["net"], extra.target_stats, crops[:GLOBALS], net_keys
+    )
+    index, hidden = first_true(masks, masked_patches)
+    take = lambda x: jnp.take_along_axis(x, index[..., None], axis=2)
+    outputs = Dinov2Outputs(
+      globals_.features,
+      jnp.stack(class_projections(globals_, locals_), axis=1),
+      stop_gradient(teacher.projection),
+      take(globals_.patches),
+      stop_gradient(take(teacher.patches)),
+      hidden,
+    )
+    return outputs, extra._replace(stats=stats, target_stats=target_stats)
+
+  def objective(params, extra, outputs, step):
+    last = held(params["last_layer"], step, freeze_steps)
+    target_last = stop_gradient(extra.target["last_layer"])
+    temperature = teacher_temperature(step)
+    balance = partial(balanced, epsilon=temperature, iterations=iterations)
+    match = partial(losses.swav, temperature=student_temperature)
+    teacher = scores(stop_gradient(outputs.teacher), target_last)
+    class_loss = class_term(scores(outputs.student, last), balance(teacher), match)
+    teacher_patches = scores(stop_gradient(outputs.teacher_patches), target_last)
+    patch_loss = patch_term(
+      scores(outputs.student_patches, last),
+      balance(teacher_patches, outputs.hidden),
+      outputs.hidden,
+      match,
+    )
+    spread = sum(losses.koleo(outputs.features[:, i]).mean() for i in range(GLOBALS))
+    loss = class_loss + ibot_weight * patch_loss + koleo_weight * spread
+    metrics = {
+      "class_loss": class_loss,
+      "patch_loss": patch_loss,
+      "koleo": spread,
+      "prototype_entropy": prototype_entropy(teacher[:, 0], temperature),
+    }
+    return loss, (extra, metrics)
+
+  encode = make_encode(net, teacher_variables)
+  return Method(init, forward, objective, encode, move_teacher(momentum))
+
+
+def balanced(
+  scores: jax.Array,
+  mask: jax.Array | None = None,
+  *,
+  epsilon: jax.Array,
+  iterations: int,
+) -> jax.Array:
+  """Sinkhorn assignments of all rows of [..., prototypes] together; masked are 0."""
+  flat = scores.reshape(-1, scores.shape[-1])
+  rows = None if mask is None else mask.reshape(-1)
+  codes = sinkhorn(flat, epsilon=epsilon, iterations=iterations, mask=rows)
+  return codes.reshape(scores.shape)
+
+
+def class_term(student: jax.Array, codes: jax.Array, match: Callable) -> jax.Array:
+  """Mean cross-entropy over pairs of different crops.
+
+  Args:
+    student: scores of all crops, [batch, crops, prototypes].
+    codes: the teacher's assignments of the globals, [batch, 2, prototypes].
+    match: (scores, codes) -> [rows].
+
+  Returns:
+    A scalar.
+  """
+  first = lambda x: jnp.moveaxis(x, 1, 0)
+  return across_views(match, first(student), first(codes)).mean()
+
+
+def patch_term(
+  student: jax.Array, codes: jax.Array, hidden: jax.Array, match: Callable
+) -> jax.Array:
+  """Mean over crops of the mean cross-entropy over each one's hidden patches.
+
+  Args:
+    student: scores, [batch, 2, patches, prototypes].
+    codes: assignments of the same patches, 0 where there is none to match.
+    hidden: bool [batch, 2, patches].
+    match: (scores, codes) -> [rows].
+
+  Returns:
+    A scalar; a crop without hidden patches counts as 0.
+  """
+  flat = lambda x: x.reshape(-1, x.shape[-1])
+  rows = match(flat(student), flat(codes)).reshape(hidden.shape)
+  count = jnp.maximum(hidden.sum(-1, dtype=jnp.float32), 1.0)
+  return jnp.mean(jnp.where(hidden, rows, 0.0).sum(-1) / count)
