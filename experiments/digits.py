@@ -8,23 +8,12 @@ labels. `benchmarks/digits.py` measures what each experiment reaches.
 
 from jaxssl import methods, models, optim
 from jaxssl.augment import digits_view, two_views
-from jaxssl.data import digits
 from jaxssl.ops import cosine_ema
+from jaxssl.presets import digits_net, digits_parts
 from jaxssl.registry import Parts, Run, experiment
 
 EVERY = {"log_every": 50, "eval_every": 200, "checkpoint_every": 200}
 RUN = Run(steps=1000, batch=128, **EVERY)
-
-
-def _net(projector, predictor=None):
-  encoder = models.ConvNet(widths=(32, 64, 128, 256), pools=(1, 2, 2, 1))
-  return models.Siamese(encoder, projector, predictor)
-
-
-def _parts(run, method, learning_rate, weight_decay):
-  rate = optim.warmup_cosine(learning_rate, steps=run.steps)
-  tx = optim.adamw(rate, weight_decay=weight_decay)
-  return Parts(method, tx, digits(), VIEWS)
 
 
 VIEWS = two_views(digits_view())
@@ -51,9 +40,11 @@ def simclr_digits(
     learning_rate: Peak of AdamW's cosine schedule.
     weight_decay: Of the weights; biases and norms have none.
   """
-  net = _net(models.simclr_head(hidden=256, out=64))
+  net = digits_net(models.simclr_head(hidden=256, out=64))
   method = methods.simclr(net, VIEWS, temperature=temperature)
-  return _parts(run, method, learning_rate, weight_decay)
+  return digits_parts(
+    run, method, VIEWS, learning_rate=learning_rate, weight_decay=weight_decay
+  )
 
 
 @experiment(
@@ -82,11 +73,13 @@ def moco_v2_digits(
     learning_rate: Peak of AdamW's cosine schedule.
     weight_decay: Of the weights; biases and norms have none.
   """
-  net = _net(models.moco_head(hidden=256, out=64))
+  net = digits_net(models.moco_head(hidden=256, out=64))
   method = methods.moco_v2(
     net, VIEWS, queue_size=queue_size, momentum=momentum, temperature=temperature
   )
-  return _parts(run, method, learning_rate, weight_decay)
+  return digits_parts(
+    run, method, VIEWS, learning_rate=learning_rate, weight_decay=weight_decay
+  )
 
 
 @experiment(
@@ -111,10 +104,12 @@ def byol_digits(
     weight_decay: Of the weights; biases and norms have none.
   """
   projector = models.byol_projector(hidden=256, out=64)
-  net = _net(projector, models.byol_predictor(hidden=256, out=64))
+  net = digits_net(projector, models.byol_predictor(hidden=256, out=64))
   schedule = cosine_ema(momentum, steps=run.steps)
   method = methods.byol(net, VIEWS, momentum=schedule)
-  return _parts(run, method, learning_rate, weight_decay)
+  return digits_parts(
+    run, method, VIEWS, learning_rate=learning_rate, weight_decay=weight_decay
+  )
 
 
 @experiment(
@@ -137,8 +132,14 @@ def simsiam_digits(
     weight_decay: Of the weights; biases and norms have none.
   """
   projector = models.simsiam_projector(hidden=256, out=256)
-  net = _net(projector, models.simsiam_predictor(hidden=64, out=256))
-  parts = _parts(run, methods.simsiam(net, VIEWS), learning_rate, weight_decay)
+  net = digits_net(projector, models.simsiam_predictor(hidden=64, out=256))
+  parts = digits_parts(
+    run,
+    methods.simsiam(net, VIEWS),
+    VIEWS,
+    learning_rate=learning_rate,
+    weight_decay=weight_decay,
+  )
   predictor = optim.adamw(learning_rate, weight_decay=weight_decay)
   return parts._replace(tx=optim.by_part({"predictor": predictor}, parts.tx))
 
@@ -164,9 +165,11 @@ def barlow_twins_digits(
     learning_rate: Peak of AdamW's cosine schedule.
     weight_decay: Of the weights; biases and norms have none.
   """
-  net = _net(models.barlow_twins_projector(widths=(512, 512)))
+  net = digits_net(models.barlow_twins_projector(widths=(512, 512)))
   method = methods.barlow_twins(net, VIEWS, off_diagonal_weight=off_diagonal_weight)
-  return _parts(run, method, learning_rate, weight_decay)
+  return digits_parts(
+    run, method, VIEWS, learning_rate=learning_rate, weight_decay=weight_decay
+  )
 
 
 @experiment(
@@ -194,7 +197,7 @@ def vicreg_digits(
     learning_rate: Peak of AdamW's cosine schedule.
     weight_decay: Of the weights; biases and norms have none.
   """
-  net = _net(models.vicreg_expander(widths=(512, 512)))
+  net = digits_net(models.vicreg_expander(widths=(512, 512)))
   method = methods.vicreg(
     net,
     VIEWS,
@@ -202,4 +205,6 @@ def vicreg_digits(
     variance_weight=variance_weight,
     covariance_weight=covariance_weight,
   )
-  return _parts(run, method, learning_rate, weight_decay)
+  return digits_parts(
+    run, method, VIEWS, learning_rate=learning_rate, weight_decay=weight_decay
+  )

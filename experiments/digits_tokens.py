@@ -1,0 +1,193 @@
+"""Self-distillation on scikit-learn's digits; see `digits.py`."""
+
+from functools import partial
+
+from jaxssl import methods, models
+from jaxssl.augment import (
+  block_mask,
+  digits_crop_view,
+  digits_view,
+  ijepa_blocks,
+  many_views,
+  multi_crop,
+)
+from jaxssl.ops import cosine_ema, linear
+from jaxssl.presets import digits_net, digits_parts, digits_vit, share
+from jaxssl.registry import Parts, Run, experiment
+
+EVERY = {"log_every": 50, "eval_every": 200, "checkpoint_every": 200}
+RUN = Run(steps=1000, batch=128, **EVERY)
+VIEW = digits_view()
+ONE_VIEW = many_views(VIEW)
+CROPS = multi_crop(VIEW, VIEW, digits_crop_view(6, scale=(0.35, 0.7)), local_count=2)
+GRID = (4, 4)  # patches of 2 pixels
+MASK = partial(block_mask, grid=GRID)
+
+
+@experiment(
+  method="DINO",
+  data="digits",
+  reaches="see benchmarks/results/methods.md",
+  cost="4 min on 2 CPU cores",
+)
+def dino_digits(
+  run: Run = RUN,
+  *,
+  prototypes: int = 256,
+  teacher_temperature: float = 0.04,
+  momentum: float = 0.99,
+  freeze: float = 0.01,
+  learning_rate: float = 2e-3,
+  weight_decay: float = 1e-4,
+) -> Parts:
+  """DINO on digits, two views of 8 pixels and two crops of 6.
+
+  Args:
+    run: Settings of every run.
+    prototypes: Rows of the last layer.
+    teacher_temperature: Of the teacher's softmax.
+    momentum: Of the target at the start; it rises to 1 by a cosine.
+    freeze: Share of the run in which the last layer has no gradient.
+    learning_rate: Peak of AdamW's cosine schedule.
+    weight_decay: Of the weights; biases and norms have none.
+  """
+  net = digits_net(models.dino_head(hidden=256, bottleneck=64))
+  method = methods.dino(
+    net,
+    CROPS,
+    prototypes=prototypes,
+    teacher_temperature=linear(teacher_temperature, teacher_temperature, steps=1),
+    momentum=cosine_ema(momentum, steps=run.steps),
+    freeze_steps=share(run, freeze, of=1),
+  )
+  return digits_parts(
+    run, method, CROPS, learning_rate=learning_rate, weight_decay=weight_decay
+  )
+
+
+@experiment(
+  method="iBOT",
+  data="digits",
+  reaches="see benchmarks/results/methods.md",
+  cost="6 min on 2 CPU cores",
+)
+def ibot_digits(
+  run: Run = RUN,
+  *,
+  prototypes: int = 256,
+  teacher_temperature: float = 0.04,
+  momentum: float = 0.99,
+  freeze: float = 0.01,
+  learning_rate: float = 2e-3,
+  weight_decay: float = 1e-4,
+) -> Parts:
+  """iBOT on digits with a ViT: patches of 2 pixels, block masks.
+
+  Args:
+    run: Settings of every run.
+    prototypes: Rows of the last layer.
+    teacher_temperature: Of the teacher's softmaxes.
+    momentum: Of the target at the start; it rises to 1 by a cosine.
+    freeze: Share of the run in which the last layer has no gradient.
+    learning_rate: Peak of AdamW's cosine schedule.
+    weight_decay: Of the weights; biases and norms have none.
+  """
+  head = models.dino_head(hidden=256, bottleneck=64)
+  net = models.Siamese(digits_vit(mask_token=True), head)
+  sharp = linear(teacher_temperature, teacher_temperature, steps=1)
+  method = methods.ibot(
+    net,
+    CROPS,
+    mask=MASK,
+    prototypes=prototypes,
+    teacher_temperature=sharp,
+    patch_temperature=sharp,
+    momentum=cosine_ema(momentum, steps=run.steps),
+    freeze_steps=share(run, freeze, of=1),
+  )
+  return digits_parts(
+    run, method, CROPS, learning_rate=learning_rate, weight_decay=weight_decay
+  )
+
+
+@experiment(
+  method="DINOv2",
+  data="digits",
+  reaches="see benchmarks/results/methods.md",
+  cost="6 min on 2 CPU cores",
+)
+def dinov2_digits(
+  run: Run = RUN,
+  *,
+  prototypes: int = 256,
+  teacher_temperature: float = 0.06,
+  momentum: float = 0.99,
+  koleo_weight: float = 0.1,
+  freeze: float = 0.01,
+  learning_rate: float = 2e-3,
+  weight_decay: float = 1e-4,
+) -> Parts:
+  """DINOv2's terms on digits with a ViT: Sinkhorn teacher, KoLeo, registers.
+
+  Args:
+    run: Settings of every run.
+    prototypes: Rows of the last layer.
+    teacher_temperature: Of the Sinkhorn assignments.
+    momentum: Of the target at the start; it rises to 1 by a cosine.
+    koleo_weight: Of the term that spreads the class tokens.
+    freeze: Share of the run in which the last layer has no gradient.
+    learning_rate: Peak of AdamW's cosine schedule.
+    weight_decay: Of the weights; biases and norms have none.
+  """
+  head = models.dino_head(hidden=256, bottleneck=64)
+  vit = digits_vit(mask_token=True, registers=2, layer_scale=1.0)
+  method = methods.dinov2(
+    models.Siamese(vit, head),
+    CROPS,
+    mask=MASK,
+    masked_patches=8,
+    prototypes=prototypes,
+    teacher_temperature=linear(teacher_temperature, teacher_temperature, steps=1),
+    momentum=cosine_ema(momentum, steps=run.steps),
+    koleo_weight=koleo_weight,
+    freeze_steps=share(run, freeze, of=1),
+  )
+  return digits_parts(
+    run, method, CROPS, learning_rate=learning_rate, weight_decay=weight_decay
+  )
+
+
+@experiment(
+  method="I-JEPA",
+  data="digits",
+  reaches="see benchmarks/results/methods.md",
+  cost="4 min on 2 CPU cores",
+)
+def ijepa_digits(
+  run: Run = RUN,
+  *,
+  momentum: float = 0.99,
+  learning_rate: float = 2e-3,
+  weight_decay: float = 1e-4,
+) -> Parts:
+  """I-JEPA on digits with a ViT: no colour, no noise, no crops beside the warp.
+
+  Args:
+    run: Settings of every run.
+    momentum: Of the target at the start; it rises to 1 in a line.
+    learning_rate: Peak of AdamW's cosine schedule.
+    weight_decay: Of the weights; biases and norms have none.
+  """
+  blocks = partial(ijepa_blocks, grid=GRID, min_context=0.2)
+  method = methods.ijepa(
+    digits_vit(class_token=False),
+    models.PatchPredictor(width=64, depth=2, heads=4),
+    ONE_VIEW,
+    blocks=blocks,
+    context_patches=9,
+    target_patches=4,
+    momentum=linear(momentum, 1.0, steps=run.steps),
+  )
+  return digits_parts(
+    run, method, ONE_VIEW, learning_rate=learning_rate, weight_decay=weight_decay
+  )

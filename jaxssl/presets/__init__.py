@@ -1,0 +1,27 @@
+"""What experiments share: encoders by name, epochs as steps, each data set's ways."""
+
+from jaxssl.presets.common import (
+  ENCODERS,
+  VITS,
+  digits_net,
+  digits_parts,
+  digits_vit,
+  encoder,
+  run_of,
+  scaled_cosine,
+  share,
+  vit,
+)
+
+__all__ = [
+  "ENCODERS",
+  "VITS",
+  "digits_net",
+  "digits_parts",
+  "digits_vit",
+  "encoder",
+  "run_of",
+  "scaled_cosine",
+  "share",
+  "vit",
+]

@@ -1,0 +1,171 @@
+"""What experiments share: encoders by name, epochs as steps, runs at a paper's rate.
+
+Experiments look these up at the edge; nothing below knows of them.
+"""
+
+from functools import partial
+
+import flax.linen as nn
+import optax
+
+from jaxssl import models, optim
+from jaxssl.core import Method
+from jaxssl.data import digits
+from jaxssl.errors import InputError, nearest
+from jaxssl.registry import Parts, Run
+
+SMALL_IMAGES = 64  # side up to which ResNets take the CIFAR stem and ViTs patches of 4
+
+
+def _resnet(make, size, **options):
+  stem = models.CifarStem if size <= SMALL_IMAGES else models.ImageNetStem
+  return make(stem=stem, **options)
+
+
+def _vit(make, size, **options):
+  return make(patch=4 if size <= SMALL_IMAGES else 16, **options)
+
+
+def _convnext(make, size, **options):
+  return make(stem=2 if size <= SMALL_IMAGES else 4, **options)
+
+
+def _convnet(size, **options):
+  return models.ConvNet(widths=(16, 32), pools=(2, 2), **options)
+
+
+def _tiny_vit(size, **options):
+  return models.ViT(width=24, depth=2, heads=2, patch=size // 4, **options)
+
+
+ENCODERS = {
+  "resnet18": partial(_resnet, models.ResNet18),
+  "resnet34": partial(_resnet, models.ResNet34),
+  "resnet50": partial(_resnet, models.ResNet50),
+  "resnet101": partial(_resnet, models.ResNet101),
+  "resnet152": partial(_resnet, models.ResNet152),
+  "resnet50_2x": partial(_resnet, partial(models.ResNet50, width=2)),
+  "resnet50_4x": partial(_resnet, partial(models.ResNet50, width=4)),
+  "convnext_tiny": partial(_convnext, models.ConvNeXtTiny),
+  "convnext_small": partial(_convnext, models.ConvNeXtSmall),
+  "convnext_base": partial(_convnext, models.ConvNeXtBase),
+  "convnet": _convnet,
+}
+VITS = {
+  "vit_tiny": partial(_vit, models.ViTTiny),
+  "vit_small": partial(_vit, models.ViTSmall),
+  "vit_base": partial(_vit, models.ViTBase),
+  "vit_large": partial(_vit, models.ViTLarge),
+  "vit_huge": partial(_vit, models.ViTHuge),
+  "vit_giant": partial(_vit, models.ViTGiant),
+  "vit_toy": _tiny_vit,
+}
+
+
+def encoder(name: str, *, size: int, **options) -> nn.Module:
+  """Returns a convolutional encoder by name, its stem by the size of the images.
+
+  Args:
+    name: one of `ENCODERS`, such as "resnet18"; "convnet" is a small one for trials.
+    size: side of the (global) views in pixels.
+    **options: of the encoder, such as `zero_init=False`.
+
+  Returns:
+    The encoder.
+
+  Raises:
+    InputError: for another name; the nearest is shown.
+  """
+  return _look_up(name, ENCODERS, "convolutional encoder")(size=size, **options)
+
+
+def vit(name: str, *, size: int, **options) -> nn.Module:
+  """Returns a vision transformer by name, its patch by the size of the images.
+
+  Args:
+    name: one of `VITS`, such as "vit_small"; "vit_toy" is a small one for trials.
+    size: side of the (global) views in pixels.
+    **options: of the `ViT`, such as `drop_path=0.1`.
+
+  Returns:
+    The encoder; its `patch` says into how many patches a view splits.
+
+  Raises:
+    InputError: for another name; the nearest is shown.
+  """
+  return _look_up(name, VITS, "vision transformer")(size=size, **options)
+
+
+def _look_up(name, known, what):
+  if name not in known:
+    raise InputError(
+      f"There is no {what} '{name}'.{nearest(name, known)} There are: "
+      f"{', '.join(known)}."
+    )
+  return known[name]
+
+
+def run_of(epochs: int, *, examples: int, batch: int, **every: int) -> Run:
+  """Returns the settings of a run of so many epochs (last incomplete batches drop).
+
+  Args:
+    epochs: passes over the data.
+    examples: in the training set.
+    batch: examples a step.
+    **every: `log_every`, `eval_every`, `checkpoint_every` in steps; an epoch, ten and
+      ten unless given.
+
+  Returns:
+    The settings.
+  """
+  epoch = examples // batch
+  steps = epochs * epoch
+  often = {"log_every": min(epoch, 100), "eval_every": min(10 * epoch, steps)}
+  often["checkpoint_every"] = often["eval_every"]
+  return Run(steps=steps, batch=batch, **{**often, **every})
+
+
+def share(run: Run, epochs: float, *, of: float) -> int:
+  """Returns the steps of `epochs` out of `of`: they shrink with a shortened run."""
+  return min(int(run.steps * epochs / of), run.steps - 1)
+
+
+def scaled_cosine(
+  run: Run, rate: float, *, warmup: float, epochs: float, end: float = 0.0
+) -> optax.Schedule:
+  """The papers' learning rate: `rate * batch / 256`, warm-up, cosine to `end` of it.
+
+  Args:
+    run: its steps and batch.
+    rate: of 256 rows.
+    warmup: epochs of the warm-up, out of `epochs`.
+    epochs: of the whole run.
+    end: last rate, as a share of the peak.
+
+  Returns:
+    step -> learning rate.
+  """
+  peak = optim.linear_scaling(rate, run.batch)
+  return optim.warmup_cosine(
+    peak, steps=run.steps, warmup=share(run, warmup, of=epochs), end=end * peak
+  )
+
+
+def digits_net(projector: nn.Module, predictor: nn.Module | None = None):
+  """Returns the net of the experiments on 8x8 digits: a ConvNet and its heads."""
+  convnet = models.ConvNet(widths=(32, 64, 128, 256), pools=(1, 2, 2, 1))
+  return models.Siamese(convnet, projector, predictor)
+
+
+def digits_vit(**options) -> nn.Module:
+  """Returns the ViT of the experiments on 8x8 digits: 16 patches of 2 pixels."""
+  return models.ViT(width=128, depth=4, heads=4, patch=2, **options)
+
+
+def digits_parts(
+  run: Run, method: Method, views, *, learning_rate: float, weight_decay: float
+) -> Parts:
+  """Returns the parts of an experiment on digits: AdamW with a cosine schedule."""
+  rate = optim.warmup_cosine(learning_rate, steps=run.steps)
+  tx = optim.adamw(rate, weight_decay=weight_decay)
+  return Parts(method, tx, digits(), views)
