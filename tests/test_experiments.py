@@ -1,4 +1,4 @@
-"""Every registered experiment builds and takes two steps at a tiny size."""
+"""Every registered experiment builds, and takes two steps at a tiny size."""
 
 import functools
 
@@ -7,24 +7,96 @@ import numpy as np
 import pytest
 
 from jaxssl import core, registry, runs
+from jaxssl.checkpoint import Checkpoints
+from jaxssl.errors import InputError
+from tests import experiments_cifar10, experiments_imagenet, experiments_imagenette
 
 SMALL = {"steps": 2, "batch": 16}
+RGB = {
+  **experiments_cifar10.TINY,
+  **experiments_imagenet.TINY,
+  **experiments_imagenette.TINY,
+}
+DIGITS = {
+  "deepcluster_digits": {"clusters": 8},
+  "deepcluster_v2_digits": {"clusters": 8},
+  "w_mse_digits": {"batch": 128},
+}
+NAMES = registry.names()
+EVERYDAY = [n for n in NAMES if n not in RGB]
 
 
-def settings(name, folder):
-  """What makes an experiment small, and its data ones that are here."""
-  if name == "simclr_fashion_mnist":
-    images = np.random.default_rng(0).integers(0, 255, (32, 28, 28), np.uint8)
-    np.savez(folder / "x.npz", x=images)
-    return {**SMALL, "data": str(folder / "x.npz")}
-  if name == "simclr_images":
-    return {**SMALL, "data": "digits", "size": 8}
-  return SMALL
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+  """An .npz of 16 small colour images with labels."""
+  path = tmp_path_factory.mktemp("data") / "x.npz"
+  drawn = np.random.default_rng(0).integers(0, 255, (16, 32, 32, 3), np.uint8)
+  np.savez(path, x=drawn, y=np.arange(16) % 4)
+  return str(path)
 
 
-@pytest.mark.parametrize("name", registry.names())
-def test_two_steps(name, tmp_path):
-  experiment = registry.build(name, **settings(name, tmp_path))
+def saved(experiment, folder):
+  """The folder of a run that has just begun: a teacher."""
+  out = runs.create(experiment, folder)
+  init = functools.partial(core.init_state, experiment.method, experiment.tx)
+  state = jax.jit(init)(jax.random.key(0), runs.example_batch(experiment, 2))
+  with Checkpoints(out / "checkpoints") as checkpoints:
+    checkpoints.save(0, state, {"seconds": 0.0})
+  return str(out)
+
+
+@pytest.fixture(scope="module")
+def settings(images, tmp_path_factory):
+  """name -> the settings that make an experiment small, on data that is here."""
+
+  def of(name):
+    if name == "simclr_fashion_mnist":
+      gray = np.random.default_rng(0).integers(0, 255, (32, 28, 28), np.uint8)
+      path = tmp_path_factory.mktemp("gray") / "x.npz"
+      np.savez(path, x=gray)
+      return {**SMALL, "data": str(path)}
+    if name == "simclr_images":
+      return {**SMALL, "data": "digits", "size": 8}
+    own = (
+      {**RGB[name], "data": images} if name in RGB else {**SMALL, **_of_digits(name)}
+    )
+    return {**own, "teacher": teacher(name)} if name.startswith("seed_") else own
+
+  def _of_digits(name):
+    return DIGITS.get(name, {})
+
+  @functools.cache
+  def teacher(name):
+    data = name.removeprefix("seed_")
+    source = f"moco_v1_{data}"
+    return saved(
+      registry.build(source, **of(source)), tmp_path_factory.mktemp("t") / "run"
+    )
+
+  return of
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_builds_and_traces(name, settings):
+  """What `jaxssl train` checks first: the whole step, traced without compute."""
+  experiment = registry.build(name, **settings(name))
+  batch = jax.eval_shape(lambda: runs.example_batch(experiment, experiment.run.batch))
+
+  def step(batch):
+    state = core.init_state(experiment.method, experiment.tx, jax.random.key(0), batch)
+    return core.train_step(experiment.method, experiment.tx, state, batch)
+
+  _, metrics = jax.eval_shape(step, batch)
+  assert metrics["loss"].shape == ()
+  assert "Args:" in registry.find(name).function.__doc__
+
+
+@pytest.mark.parametrize(
+  "name",
+  [n if n in EVERYDAY else pytest.param(n, marks=pytest.mark.slow) for n in NAMES],
+)
+def test_two_steps(name, settings):
+  experiment = registry.build(name, **settings(name))
   batch = runs.example_batch(experiment, experiment.run.batch)
   method, tx = experiment.method, experiment.tx
   init = functools.partial(core.init_state, method, tx)
@@ -36,3 +108,16 @@ def test_two_steps(name, tmp_path):
   assert int(state.step) == 2
   moved = jax.tree.map(lambda a, b: float(abs(a - b).max()), first.params, state.params)
   assert max(jax.tree.leaves(moved)) > 0
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n.startswith("seed_")])
+def test_a_student_without_a_teacher_is_refused(name, settings):
+  with pytest.raises(InputError, match="teacher"):
+    registry.build(name, **{**settings(name), "teacher": ""})
+
+
+def test_every_method_has_an_experiment_on_every_data_set():
+  methods = {n.removesuffix("_digits") for n in NAMES if n.endswith("_digits")}
+  assert len(methods) == 28
+  for data in ("imagenette", "cifar10", "imagenet"):
+    assert {f"{m}_{data}" for m in methods} <= set(NAMES)

@@ -13,7 +13,8 @@ FLOORS = (
   ("losses", "augment"),
   ("core", "models", "mesh", "checkpoint", "log", "optim"),
   ("methods", "evals", "report"),
-  ("registry", "runs", "feeds", "failures", "results", "train"),
+  ("registry", "runs", "measures", "feeds", "failures", "results", "train"),
+  ("presets",),
   ("embed", "cli", "experiments"),
 )
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}

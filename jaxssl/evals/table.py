@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxssl.errors import InputError, nearest
+from jaxssl.evals.clusters import cluster_accuracy
 from jaxssl.evals.features import Encode, extract
 from jaxssl.evals.few_label import few_label
 from jaxssl.evals.knn import knn_accuracy
@@ -24,6 +25,10 @@ PROTOCOLS = {
     "labels: logistic regression (C = 10) on l2-normalised features, so many labels "
     "a class, mean ± standard deviation of 10 draws, the same for every row"
   ),
+  "clusters": (
+    "clusters: spherical k-means on the test features, as many clusters as classes, "
+    "accuracy under the best matching, mean of 5 starts; no label is used"
+  ),
 }
 PER_CLASS = (1, 5, 10)
 SIDE = 32  # larger images are shrunk to this before their pixels count as features
@@ -34,7 +39,8 @@ class Table(NamedTuple):
 
   Attributes:
     rows: one dict a set of features: "features" (its name), and per protocol "knn",
-      "linear" (numbers) and "few_label" ({"5": [mean, standard deviation], ...}).
+      "linear", "clusters" (numbers) and "few_label" ({"5": [mean, standard
+      deviation], ...}).
     protocols: a line on each protocol used.
     reason: why there are no rows; "" where there are.
   """
@@ -57,7 +63,7 @@ def evaluate(
     encode: trained encoder, inputs [batch, ...] -> features [batch, dim], jitted.
     untrained_encode: the same encoder as it was initialised.
     data_set: a data set with `name`, `train`, `test` and `classes`.
-    protocols: any of "knn", "linear", "few-label".
+    protocols: any of "knn", "linear", "few-label", "clusters".
 
   Returns:
     The table; without rows, and with a reason, where the data set has no test split
@@ -95,7 +101,7 @@ def evaluate_row(
     name: what the row is called.
     encode: inputs [batch, ...] -> features [batch, dim], jitted.
     data_set: with labels and a test split.
-    protocols: any of "knn", "linear", "few-label".
+    protocols: any of "knn", "linear", "few-label", "clusters".
 
   Returns:
     A dict as `Table` describes it.
@@ -110,6 +116,8 @@ def evaluate_row(
     row["linear"] = linear_accuracy(*data, classes=classes)
   if "few-label" in protocols:
     row["few_label"] = _few_label(*data)
+  if "clusters" in protocols:
+    row["clusters"] = cluster_accuracy(*data[2:], classes=classes)
   return row
 
 
@@ -157,7 +165,7 @@ def _few_label(train, labels, test, test_labels):
 
 def _cells(rows):
   """Header and rows as strings."""
-  columns = [("knn", "kNN"), ("linear", "linear")]
+  columns = [("knn", "kNN"), ("linear", "linear"), ("clusters", "clusters")]
   columns = [(key, title) for key, title in columns if key in rows[0]]
   counts = list(rows[0].get("few_label", {}))
   labels = [f"{count} label{'' if count == '1' else 's'}" for count in counts]

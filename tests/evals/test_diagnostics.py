@@ -138,7 +138,118 @@ def test_features_on_a_line_are_called_collapsed(offset):
     assert "of 64 possible directions" in sentence
 
 
+def test_features_that_point_one_way_are_called_collapsed():
+  """A collapse under a loss of cosines leaves the lengths free: the spread is 0.1."""
+  lengths = np.float32(1 + 0.1 * RNG.normal(size=(500, 1)))
+  z = lengths * (LINE + 0.01 * NOISE)
+  assert evals.spread(z) > 0.09 and evals.effective_rank(z) > 2
+  assert "point nearly one way" in evals.verdict(measure(z))
+  assert evals.verdict(measure(z[:, :4])) is None
+
+
 def test_diverged_features_are_named():
   z = NOISE.copy()
   z[3, 4] = np.nan
   assert "diverged" in evals.verdict(measure(z))
+
+
+@pytest.mark.parametrize("case", golden.load("lidar"))
+def test_lidar_agrees_with_the_reference(case):
+  check_golden(case, {"expected": evals.lidar(case.inputs["z"], **case.options)})
+
+
+def loop_lidar(z, *, delta, epsilon):
+  """By the formula: means, two covariances, eigenvectors, in float64."""
+  z = z.astype(np.float64)
+  samples, views, dim = z.shape
+  between, within = np.zeros((dim, dim)), delta * np.eye(dim)
+  for views_of_one in z:
+    mean = views_of_one.mean(0)
+    offset = mean - z.mean((0, 1))
+    between += np.outer(offset, offset) / (samples - 1)
+    for x in views_of_one:
+      within += np.outer(x - mean, x - mean) / (samples * (views - 1))
+  values, axes = np.linalg.eigh(within)
+  root = axes @ np.diag(values**-0.5) @ axes.T
+  p = np.linalg.eigvalsh(root @ between @ root).clip(0) + epsilon
+  p /= p.sum()
+  return np.exp(-(p * np.log(p)).sum())
+
+
+@pytest.mark.parametrize("shape", [(6, 2, 30), (40, 2, 5), (9, 3, 18)])
+@pytest.mark.parametrize("offset", [0, 10])
+def test_lidar_agrees_with_the_formula(shape, offset):
+  rng = np.random.default_rng(1)
+  spectrum = np.geomspace(1, 0.05, shape[2])
+  means = rng.normal(size=(shape[0], 1, shape[2])) * spectrum
+  z = (offset + means + 0.1 * rng.normal(size=shape)).astype(np.float32)
+  got = evals.lidar(z, delta=1e-3, epsilon=1e-6)
+  expected = loop_lidar(z, delta=1e-3, epsilon=1e-6)
+  np.testing.assert_allclose(got, expected, rtol=2e-3)
+
+
+def test_lidar_counts_only_what_tells_examples_apart():
+  """Rotations and any noise that views share in all directions change nothing."""
+  rng = np.random.default_rng(2)
+  means = np.zeros((200, 1, 16))
+  means[..., :4] = rng.normal(size=(200, 1, 4))
+  z = (means + 1e-2 * rng.normal(size=(200, 2, 16))).astype(np.float32)
+  rotation = np.linalg.qr(rng.normal(size=(16, 16)))[0].astype(np.float32)
+  assert evals.lidar(z) == pytest.approx(4, rel=0.05)
+  assert evals.lidar(z @ rotation) == pytest.approx(float(evals.lidar(z)), rel=1e-3)
+  with pytest.raises(InputError, match="2 views or more"):
+    evals.lidar(z[:, :1])
+
+
+def power_law(alpha, *, rows=400, dim=60):
+  """Features whose covariance has the eigenvalues 1, 2^-alpha, 3^-alpha, ..."""
+  rng = np.random.default_rng(3)
+  x = rng.normal(size=(rows, dim))
+  rows_axes = np.linalg.qr(x - x.mean(0))[0]
+  axes = np.linalg.qr(rng.normal(size=(dim, dim)))[0]
+  scale = np.arange(1, dim + 1) ** (-alpha / 2)
+  return (rows_axes * scale @ axes).astype(np.float32)
+
+
+@pytest.mark.parametrize("alpha", [0, 0.5, 1, 2])
+def test_alpha_req_of_a_power_law(alpha):
+  z = power_law(alpha)
+  assert evals.alpha_req(z) == pytest.approx(alpha, abs=1e-3)
+  assert evals.alpha_req(100 * z + np.float32(5)) == pytest.approx(alpha, abs=1e-2)
+
+
+def test_alpha_req_fits_the_middle_of_the_spectrum():
+  """60 eigenvalues: ranks 4 to 30; what lies before and after has no say."""
+  u, s, v = np.linalg.svd(power_law(1), full_matrices=False)
+  s[:3], s[30:] = 100, 0
+  assert evals.alpha_req(u * s @ v) == pytest.approx(1, abs=1e-3)
+  s[3] *= 2
+  assert evals.alpha_req(u * s @ v) > 1.05
+
+
+def test_alpha_req_weighs_ranks_as_the_authors_do():
+  """Against numpy's weighted line fit: `polyfit` wants roots of the weights."""
+  values = np.linalg.svd(NOISE - NOISE.mean(0), compute_uv=False)[3:32] ** 2
+  ranks = np.arange(4, 33)
+  slope, _ = np.polyfit(np.log(ranks), np.log(values), 1, w=ranks**-0.5)
+  assert evals.alpha_req(NOISE) == pytest.approx(-slope, rel=1e-3)
+
+
+def test_alpha_req_at_the_edges():
+  line = NOISE[:, :1] * LINE
+  assert evals.alpha_req(line) == np.inf
+  assert evals.alpha_req(np.ones((20, 8), np.float32)) == np.inf
+  assert np.isfinite(evals.alpha_req(NOISE[:3, :2]))
+  assert np.isnan(evals.alpha_req(np.full((20, 8), np.nan, np.float32)))
+  with pytest.raises(InputError, match=r"\[3, 2\]"):
+    evals.alpha_req(NOISE[:2])
+
+
+def test_prototype_entropy_and_perplexity():
+  uniform = np.full((6, 4), 0.25, np.float32)
+  assert evals.prototype_entropy(uniform) == pytest.approx(np.log(4), rel=1e-6)
+  hard = np.eye(4, dtype=np.float32)[[0, 1, 1, 0]]  # two of four, in equal parts
+  assert evals.prototype_perplexity(hard) == pytest.approx(2, rel=1e-6)
+  assert evals.prototype_entropy(hard[:1]) == 0
+  grad = jax.grad(evals.prototype_perplexity)(uniform)
+  assert jnp.isfinite(grad).all()

@@ -58,7 +58,7 @@ def test_three_rows_with_every_protocol(table):
   names = [row["features"] for row in table.rows]
   assert names == ["raw pixels", "untrained encoder", "trained encoder"]
   for row in table.rows:
-    assert list(row) == ["features", "knn", "linear", "few_label"]
+    assert list(row) == ["features", "knn", "linear", "few_label", "clusters"]
     assert list(row["few_label"]) == ["1", "5", "10"]
   assert table.reason == ""
 
@@ -85,7 +85,8 @@ def test_the_table_survives_json(table):
 
 def test_as_text_is_aligned_and_says_the_protocols(table):
   lines = as_text(table).splitlines()
-  columns = ["features", "kNN", "linear", "1 label", "5 labels", "10 labels"]
+  counts = ["1 label", "5 labels", "10 labels"]
+  columns = ["features", "kNN", "linear", "clusters", *counts]
   assert lines[0].split() == " ".join(columns).split()
   assert len({len(line) for line in lines[:4]}) == 1
   assert "66.3 ± 3.3" in lines[1] and lines[1].startswith("raw pixels ")
@@ -94,10 +95,11 @@ def test_as_text_is_aligned_and_says_the_protocols(table):
 
 def test_as_markdown(table):
   lines = as_markdown(table).splitlines()
-  assert lines[0] == "| features | kNN | linear | 1 label | 5 labels | 10 labels |"
-  assert lines[1] == "| --- | ---: | ---: | ---: | ---: | ---: |"
+  counts = "1 label | 5 labels | 10 labels"
+  assert lines[0] == f"| features | kNN | linear | clusters | {counts} |"
+  assert lines[1] == "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
   assert lines[2].startswith("| raw pixels | 97.")
-  assert all(line.count("|") == 7 for line in lines[:5])
+  assert all(line.count("|") == 8 for line in lines[:5])
 
 
 def test_only_the_protocols_asked_for(data):
