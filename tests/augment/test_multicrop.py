@@ -76,14 +76,25 @@ def test_swavs_globals_are_one_function():
   assert one is two
 
 
-STILL = {"blur_probability": (0.0, 0.0, 0.0), "solarize_probability": (0.0, 0.0, 0.0)}
+def program(view):
+  return jax.jit(view).lower(KEY, IMAGE).as_text()
+
+
+def test_dino_is_byol_but_for_the_crops():
+  """Cropped alike they are the same programs; the local one blurs half."""
+  views = augment.dino_views(12, 12, scale=(0.08, 1.0), local_scale=(0.08, 1.0))
+  half = {"blur_probability": (0.5, 0.5), "solarize_probability": (0.0, 0.0)}
+  expected = (*augment.byol_views(12), augment.byol_views(12, **half)[0])
+  for view, other in zip(views, expected, strict=True):
+    assert program(view) == program(other)
+  assert program(views[0]) != program(views[1])
 
 
 @pytest.mark.parametrize(
   "build, wide, narrow",
   [
     (lambda size: augment.swav_views(size, size), (0.14, 1.0), (0.05, 0.14)),
-    (lambda size: augment.dino_views(size, size, **STILL), (0.4, 1.0), (0.05, 0.4)),
+    (lambda size: augment.dino_views(size, size), (0.4, 1.0), (0.05, 0.4)),
     (lambda size: augment.ibot_views(size, size), (0.25, 1.0), (0.05, 0.25)),
     (lambda size: augment.dinov2_views(size, size), (0.32, 1.0), (0.05, 0.32)),
   ],
