@@ -4,10 +4,15 @@ import gc
 import os
 import pathlib
 import tempfile
+from importlib import metadata
 
 os.environ["XLA_FLAGS"] = (
-  os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+  os.environ.get("XLA_FLAGS", "")
+  + " --xla_force_host_platform_device_count=8"
+  + " --xla_backend_optimization_level=0"  # compiling is most of the suite's time
 )
+if metadata.version("jaxlib").startswith("0.10."):  # 0.11 no longer knows this one
+  os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "agg")
 

@@ -160,6 +160,31 @@ def test_a_collapse_is_said_in_a_sentence(tmp_path):
   assert "collapsing" in found["warning"]
 
 
+def test_the_features_are_measured_wherever_the_run_is_logged(whole):
+  rows = [r for r in read_metrics(whole[0].out / "metrics.jsonl") if "loss" in r]
+  for row in rows:
+    found = {n: x for n, x in row.items() if n.startswith("measure/")}
+    assert len(found) == 9 and all(map(math.isfinite, found.values()))
+  assert "measure/lidar" in whole[2][-1][2]  # callbacks see them too
+
+
+def test_a_warning_is_said_where_it_begins(tmp_path):
+  said, experiment = [], jaxssl.build(TOY)
+  trainer = train.Trainer(experiment, tmp_path, ONE, (), said.append)
+  for step, warning in enumerate((None, "flat", "flat", None, "flat")):
+    trainer._warn(step, warning)
+  assert said == ["Step 1: flat", "Step 4: flat"]
+
+
+def test_warnings_that_differ_in_numbers_are_one_note():
+  flat = lambda step, x: {"step": step, "warning": f"flat: {x:.2g} of 64."}
+  rows = [flat(20, 0.02), flat(1000, 1e-5), {"step": 7, "warning": "NaN."}, {"step": 8}]
+  assert results.notes(jaxssl.build(TOY), rows) == [
+    "2 times from step 20 to 1,000: flat: 1e-05 of 64.",
+    "Step 7: NaN.",
+  ]
+
+
 def test_out_that_holds_another_run(whole):
   with pytest.raises(InputError, match="holds a run already.*--resume"):
     jaxssl.fit(jaxssl.build(TOY), whole[0].out, mesh=ONE)

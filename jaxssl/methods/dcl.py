@@ -16,6 +16,7 @@ def dcl(
   *,
   temperature: float = 0.1,
   apply: Callable = apply_merged,
+  contrast: Callable = losses.decoupled_nt_xent,
   block_size: int | None = None,
 ) -> Method:
   """Decoupled contrastive learning (Yeh et al., arXiv 2110.06848, loss L_DC).
@@ -25,6 +26,8 @@ def dcl(
     views: (key, example) -> two inputs of equal shape.
     temperature: of the softmax.
     apply: `apply_merged` or `apply_views`, as in `simclr`.
+    contrast: the loss; `partial(losses.ring_decoupled_nt_xent, mesh=mesh)` goes
+      round the devices of a mesh instead of gathering all rows on each.
     block_size: columns of the similarity matrix held at a time; None holds all.
 
   Returns:
@@ -32,9 +35,7 @@ def dcl(
   """
 
   def loss(z_a, z_b):
-    return losses.decoupled_nt_xent(
-      z_a, z_b, temperature=temperature, block_size=block_size
-    ).mean()
+    return contrast(z_a, z_b, temperature=temperature, block_size=block_size).mean()
 
   return two_view_method(net, views, outputs=projection, loss=loss, apply=apply)
 

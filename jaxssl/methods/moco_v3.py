@@ -15,6 +15,7 @@ def moco_v3(
   *,
   momentum: Callable,
   temperature: float = 1.0,
+  contrast: Callable = losses.info_nce,
   block_size: int | None = None,
 ) -> Method:
   """MoCo v3 (Chen et al., arXiv 2104.02057, algorithm 1).
@@ -29,6 +30,8 @@ def moco_v3(
     views: (key, example) -> two inputs.
     momentum: step -> momentum of the target; `ops.cosine_ema(0.99, steps=steps)`.
     temperature: of the softmax; 1.0 for ResNet-50, 0.2 for ViTs.
+    contrast: the loss; `functools.partial(losses.ring_info_nce, mesh=mesh)` goes
+      round the devices of a mesh instead of gathering all rows on each.
     block_size: columns of the logits held at a time; None holds all.
 
   Returns:
@@ -36,7 +39,7 @@ def moco_v3(
   """
 
   def loss(query, key):
-    rows = losses.info_nce(query, key, temperature=temperature, block_size=block_size)
+    rows = contrast(query, key, temperature=temperature, block_size=block_size)
     return 2 * temperature * rows
 
   return target_method(net, views, loss=loss, momentum=lambda step: momentum(step + 1))

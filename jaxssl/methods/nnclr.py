@@ -43,6 +43,7 @@ def nnclr(
   *,
   queue_size: int = 98304,
   temperature: float = 0.1,
+  contrast: Callable = losses.info_nce,
   block_size: int | None = None,
 ) -> Method:
   """NNCLR (Dwibedi et al., arXiv 2104.14548, section 3), the mean of both directions.
@@ -56,6 +57,8 @@ def nnclr(
     views: (key, example) -> two inputs.
     queue_size: projections kept; a multiple of the batch.
     temperature: of the softmax.
+    contrast: the loss; `functools.partial(losses.ring_info_nce, mesh=mesh)` goes
+      round the devices of a mesh instead of gathering all rows on each.
     block_size: columns of the logits held at a time; None holds all.
 
   Returns:
@@ -83,8 +86,8 @@ def nnclr(
     del params, step
     z, (n_a, n_b), (p_a, p_b) = outputs
     options = {"temperature": temperature, "block_size": block_size}
-    forth = losses.info_nce(n_a, p_b, **options).mean()
-    back = losses.info_nce(n_b, p_a, **options).mean()
+    forth = contrast(n_a, p_b, **options).mean()
+    back = contrast(n_b, p_a, **options).mean()
     queue, pointer = enqueue(extra.queue, extra.pointer, z)
     metrics = {"neighbour_cosine": jnp.sum(z * n_a, axis=1).mean()}
     extra = extra._replace(queue=queue, pointer=pointer)

@@ -16,6 +16,7 @@ def simclr(
   *,
   temperature: float = 0.1,
   apply: Callable = apply_merged,
+  contrast: Callable = losses.nt_xent,
   block_size: int | None = None,
 ) -> Method:
   """SimCLR (Chen et al., arXiv 2002.05709, equation 1).
@@ -30,6 +31,8 @@ def simclr(
     temperature: of the softmax; 0.1 for ImageNet, 0.5 for CIFAR-10 in the paper.
     apply: `apply_merged` (batch statistics over both views, as the official code)
       or `apply_views` (each view by itself).
+    contrast: the loss; `functools.partial(losses.ring_nt_xent, mesh=mesh)` goes
+      round the devices of a mesh instead of gathering all rows on each.
     block_size: columns of the similarity matrix held at a time; None holds all.
 
   Returns:
@@ -37,7 +40,7 @@ def simclr(
   """
 
   def loss(z_a, z_b):
-    rows = losses.nt_xent(z_a, z_b, temperature=temperature, block_size=block_size)
+    rows = contrast(z_a, z_b, temperature=temperature, block_size=block_size)
     return rows.mean()
 
   return two_view_method(net, views, outputs=projection, loss=loss, apply=apply)

@@ -18,6 +18,7 @@ def supcon(
   *,
   temperature: float = 0.1,
   apply: Callable = apply_merged,
+  contrast: Callable = losses.supcon,
   block_size: int | None = None,
 ) -> Method:
   """Supervised contrastive learning (Khosla et al., arXiv 2004.11362, equation 2).
@@ -30,6 +31,8 @@ def supcon(
     views: (key, example) -> two inputs of equal shape.
     temperature: of the softmax.
     apply: `apply_merged` or `apply_views`, as in `simclr`.
+    contrast: the loss; `functools.partial(losses.ring_supcon, mesh=mesh)` goes
+      round the devices of a mesh instead of gathering all rows on each.
     block_size: columns of the similarity matrix held at a time; None holds all.
 
   Returns:
@@ -49,7 +52,7 @@ def supcon(
   def objective(params, extra, outputs, step):
     del params, step
     z, labels = outputs
-    rows = losses.supcon(
+    rows = contrast(
       jnp.concatenate(z),
       jnp.tile(labels, len(z)),
       temperature=temperature,

@@ -6,7 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from jaxssl import core
+from jaxssl import core, losses, methods
+from jaxssl.mesh import data_mesh
 from tests import cases
 from tests.contracts import runners
 
@@ -103,3 +104,27 @@ def test_accumulation_takes_strided_slices():
   name, norm = "vicreg", "layer"
   whole = runners.flops_of_accumulated(name, norm, micro=1)
   assert runners.flops_of_accumulated(name, norm, micro=4) < 1.5 * whole
+
+
+RINGS = {
+  "simclr": (losses.ring_nt_xent, {"temperature": 0.2}),
+  "dcl": (losses.ring_decoupled_nt_xent, {"temperature": 0.2}),
+  "supcon": (losses.ring_supcon, {"temperature": 0.2}),
+  "moco_v3": (losses.ring_info_nce, {"momentum": cases.MOMENTUM}),
+}
+
+
+@pytest.mark.parametrize("name", RINGS)
+def test_a_loss_that_goes_round_the_mesh_is_the_same_step(name):
+  """The ring inside the jitted step, on a mesh of 8, against one device without it."""
+  ring, options = RINGS[name]
+  mesh = data_mesh()
+  contrast = functools.partial(ring, mesh=mesh)
+  net = cases.net("layer", predictor=name == "moco_v3")
+  method = getattr(methods, name)(net, cases.views, contrast=contrast, **options)
+  state, batch = runners.placed(name, "layer", mesh)
+  step = core.jit_step(method, cases.optimiser(), mesh)
+  for _ in range(EVERYDAY_STEPS):
+    state, _ = step(state, batch)
+  one = runners.run_jit(name, "layer", 1, EVERYDAY_STEPS)
+  assert_same(jax.device_get(runners.strip(state)), one)

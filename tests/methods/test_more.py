@@ -140,11 +140,11 @@ def test_supcon_without_labels_is_refused():
 # ---- prototypes
 
 
-def swav_loop(z, rows, temperature=0.1):
+def swav_loop(z, rows, temperature=0.3, epsilon=0.3):
   """Mean over the assigning views of the mean over the other views."""
   total = 0.0
   for i in (0, 1):
-    codes = np.asarray(sinkhorn(z[i] @ rows.T, epsilon=0.05, iterations=3))
+    codes = np.asarray(sinkhorn(z[i] @ rows.T, epsilon=epsilon, iterations=3))
     for v in {0, 1, 2} - {i}:
       logits = np.asarray(z[v] @ rows.T, np.float64) / temperature
       log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))

@@ -1,5 +1,7 @@
 """DINO, iBOT, DINOv2 and I-JEPA against slow loops of what the papers write."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -10,8 +12,10 @@ from jaxssl.errors import InputError
 from jaxssl.methods import prototypes, tokens
 from jaxssl.methods.dino import DinoExtra, DinoOutputs, dino
 from jaxssl.methods.dinov2 import Dinov2Extra, Dinov2Outputs, dinov2
+from jaxssl.methods.distill import distill
 from jaxssl.methods.ibot import ibot
 from jaxssl.methods.ijepa import ijepa
+from jaxssl.methods.seed import Teacher
 from jaxssl.models.predictor import Jepa, PatchPredictor, Puzzle, first_true
 from jaxssl.models.siamese import Siamese
 from tests import golden, token_cases
@@ -62,7 +66,7 @@ def random(*shape, seed=0):
 def toy_state(method):
   """A batch, parameters, and a teacher and a centre that differ from a first state."""
   batch = {"input": jnp.asarray(random(BATCH, CROPS, PIXELS))}
-  params, extra = method.init(jax.random.key(0), batch)
+  params, extra = jax.jit(method.init)(jax.random.key(0), batch)
   target = jax.tree.map(lambda x: x + 0.3, extra.target)
   return batch, params, extra._replace(target=target, center=0.1 * jnp.arange(ROWS))
 
@@ -192,7 +196,7 @@ def test_the_teacher_moves_towards_the_new_parameters():
 def test_encode_uses_the_teacher():
   method = token_cases.make_ibot()
   batch = images()
-  params, extra = method.init(jax.random.key(0), batch)
+  params, extra = started(method)
   encode = jax.jit(method.encode)
   features = encode(params, extra, batch)
   nothing = jax.tree.map(jnp.zeros_like, params)
@@ -221,8 +225,13 @@ def test_fewer_than_two_prototypes_are_refused():
     method.init(jax.random.key(0), {"input": jnp.zeros((BATCH, CROPS, PIXELS))})
 
 
-def images(rows: int = 2):
-  return {"input": jax.random.uniform(jax.random.key(1), (rows, 8, 8, 1))}
+def images():
+  return {"input": jax.random.uniform(jax.random.key(1), (2, 8, 8, 1))}
+
+
+def started(method):
+  """First parameters and state, compiled as one program."""
+  return jax.jit(method.init)(jax.random.key(0), images())
 
 
 def corner_mask(key):
@@ -243,16 +252,26 @@ def toy_ibot(mask):
   )
 
 
+def both_sides(net):
+  """The student's tokens of masked crops and the teacher's of whole ones."""
+
+  @jax.jit
+  def run(params, crops, masks, keys):
+    (student, _), _ = tokens.apply_masked(net, params, {}, crops, masks, keys)
+    return student, tokens.apply_tokens(net, params, {}, crops, keys)[0]
+
+  return run
+
+
 def test_ibot_compares_hidden_patches_only_with_the_unmasked_teacher():
   method, batch = toy_ibot(corner_mask), images()
-  params, extra = method.init(jax.random.key(0), batch)
+  params, extra = started(method)
   extra = extra._replace(patch_center=0.1 * jnp.arange(ROWS))
   outputs, _ = forward(method, params, extra, batch)
   net, crops = token_cases.token_net(), (batch["input"], batch["input"][:, ::-1])
   masks = jnp.broadcast_to(jnp.arange(16) < 2, (2, 2, 16))
   row_keys = jax.random.split(jax.random.key(7), 2)
-  (student, _), _ = tokens.apply_masked(net, params["net"], {}, crops, masks, row_keys)
-  teacher, _ = tokens.apply_tokens(net, params["net"], {}, crops, row_keys)
+  student, teacher = both_sides(net)(params["net"], crops, masks, row_keys)
   last = unit(np.float64(params["last_layer"])).T
   expected = []
   for view in range(2):
@@ -270,7 +289,7 @@ def test_ibot_compares_hidden_patches_only_with_the_unmasked_teacher():
 
 def test_ibot_without_hidden_patches_has_no_patch_loss():
   method, batch = toy_ibot(lambda key: jnp.zeros(16, bool)), images()
-  params, extra = method.init(jax.random.key(0), batch)
+  params, extra = started(method)
   outputs, _ = forward(method, params, extra, batch)
   np.testing.assert_array_equal(outputs.patch_loss, 0)
   assert np.all(outputs.loss > 0)
@@ -280,18 +299,37 @@ def test_the_student_does_not_see_what_is_hidden():
   net, batch = token_cases.token_net(), images()["input"]
   other = batch.at[:, :2, :4].set(0.5)  # patches 0 and 1
   masks = jnp.broadcast_to(jnp.arange(16) < 2, (2, 2, 16))
-  params = net.init(jax.random.key(0), batch, train=True)["params"]
+  init = jax.jit(functools.partial(net.init, train=True))
+  params = init(jax.random.key(0), batch)["params"]
   row_keys = jax.random.split(jax.random.key(7), 2)
-  masked = [
-    tokens.apply_masked(net, params, {}, (x, x), masks, row_keys)[0][0].patches
-    for x in (batch, other)
-  ]
-  np.testing.assert_array_equal(*masked)
-  whole = [
-    tokens.apply_tokens(net, params, {}, [x, x], row_keys)[0].patches
-    for x in (batch, other)
-  ]
-  assert np.abs(whole[0] - whole[1]).max() > 1e-3
+  run = both_sides(net)
+  one, two = (run(params, (x, x), masks, row_keys) for x in (batch, other))
+  np.testing.assert_array_equal(one[0].patches, two[0].patches)
+  assert np.abs(one[1].patches - two[1].patches).max() > 1e-3
+
+
+def test_class_token_and_registers_are_no_patches():
+  encoder = token_cases.vit(mask_token=True).clone(class_token=True, registers=2)
+  net = token_cases.token_net().clone(encoder=encoder)
+  method = dinov2(
+    net,
+    token_cases.multi_crop,
+    mask=corner_mask,
+    masked_patches=3,
+    prototypes=ROWS,
+    teacher_temperature=constant(SHARP),
+    momentum=constant(0.9),
+  )
+
+  def outputs(key):
+    params, extra = method.init(key, images())
+    rows = jax.random.split(key, 2)
+    return method.forward(params, extra, images(), rows, jnp.int32(0))[0]
+
+  shapes = jax.tree.map(jnp.shape, jax.eval_shape(outputs, jax.random.key(0)))
+  assert shapes.student == (2, 4, 12)
+  assert shapes.teacher_patches == shapes.student_patches == (2, 2, 3, 12)
+  assert shapes.features == (2, 2, token_cases.WIDTH)
 
 
 def test_masks_differ_between_rows_and_crops():
@@ -302,8 +340,8 @@ def test_masks_differ_between_rows_and_crops():
   assert not np.array_equal(jax.random.key_data(after), jax.random.key_data(keys()))
 
 
-def loop_sinkhorn(scores, iterations=3):
-  q = np.exp((scores - scores.max()) / SHARP).T
+def loop_sinkhorn(scores, temperature=SHARP, iterations=3):
+  q = np.exp((scores - scores.max()) / temperature).T
   for _ in range(iterations):
     q = q / q.sum(1, keepdims=True)
     q = q / q.sum(0, keepdims=True)
@@ -412,7 +450,7 @@ def fixed_blocks(step_key, row_key):
 
 def jepa_net():
   predictor = PatchPredictor(width=16, depth=1, heads=2)
-  return Jepa(token_cases.vit(class_token=False), predictor)
+  return Jepa(token_cases.vit(), predictor)
 
 
 def toy_ijepa(blocks=fixed_blocks, context_patches=6):
@@ -435,15 +473,20 @@ def puzzle(image, context_patches):
   return Puzzle(image, *(jnp.broadcast_to(x, (rows, *x.shape)) for x in lists))
 
 
+@functools.partial(jax.jit, static_argnums=2)
+def predictions(params, image, context_patches=6):
+  lists = puzzle(image, context_patches)
+  return jepa_net().apply({"params": params}, lists, train=False)
+
+
 def test_ijepa_predicts_the_teachers_features_of_the_whole_image():
   method, batch = toy_ijepa(), images()
-  params, extra = method.init(jax.random.key(0), batch)
+  params, extra = started(method)
   extra = extra._replace(target=jax.tree.map(lambda x: 1.1 * x, extra.target))
   outputs, _ = forward(method, params, extra, batch)
-  predicted = jepa_net().apply(
-    {"params": params}, puzzle(batch["input"], 6), train=False
-  )
-  whole = np.float64(method.encode(params, extra, batch, patches=True))
+  predicted = predictions(params, batch["input"])
+  encode = jax.jit(functools.partial(method.encode, patches=True))
+  whole = np.float64(encode(params, extra, batch))
   target = (whole - whole.mean(-1, keepdims=True)) / np.sqrt(
     whole.var(-1, keepdims=True) + 1e-5
   )
@@ -458,10 +501,16 @@ def test_ijepa_predicts_the_teachers_features_of_the_whole_image():
   np.testing.assert_allclose(loss, error.sum() / 6, rtol=1e-4)
 
 
+@functools.cache
+def strong_jepa():
+  """Parameters large enough that what differs in the input shows in the output."""
+  params, _ = started(toy_ijepa())
+  return jax.tree.map(lambda x: 4.0 * x, params)
+
+
 def test_the_context_encoder_sees_the_context_only():
-  net, image = jepa_net(), images()["input"]
-  params = net.init(jax.random.key(0), puzzle(image, 6), train=True)
-  predict = jax.jit(lambda x: net.apply(params, puzzle(x, 6), train=False))
+  image = images()["input"]
+  predict = functools.partial(predictions, strong_jepa())
   other = image.at[:, 4:].set(0.3)  # the lower half: no patch of it is context
   np.testing.assert_array_equal(predict(image), predict(other))
   seen = image.at[:, 0, 0].set(0.9)
@@ -469,11 +518,10 @@ def test_the_context_encoder_sees_the_context_only():
 
 
 def test_padding_of_the_context_changes_nothing():
-  net, image = jepa_net(), images()["input"]
-  params = net.init(jax.random.key(0), puzzle(image, 6), train=True)
-  one, two = (net.apply(params, puzzle(image, size), train=False) for size in (5, 9))
-  np.testing.assert_allclose(one[:, 0], two[:, 0], atol=1e-5)
-  assert np.abs(one[:, 0, 0] - one[:, 0, 1]).max() > 1e-4  # places are told apart
+  image = images()["input"]
+  one, two = (predictions(strong_jepa(), image, size) for size in (5, 6))
+  np.testing.assert_allclose(one[:, 0], two[:, 0], atol=1e-4)
+  assert np.abs(one[:, 0, 0] - one[:, 0, 1]).max() > 1e-3  # places are told apart
 
 
 def test_blocks_get_one_key_per_step_and_one_per_row():
@@ -483,7 +531,7 @@ def test_blocks_get_one_key_per_step_and_one_per_row():
     return places(*CONTEXT), (jnp.arange(16) < size)[None] & (first >= 0)
 
   method, batch = toy_ijepa(blocks), images()
-  params, extra = method.init(jax.random.key(0), batch)
+  params, extra = started(method)
   counts = [
     np.asarray(forward(method, params, extra, batch, s)[0].count) for s in range(6)
   ]
@@ -493,7 +541,7 @@ def test_blocks_get_one_key_per_step_and_one_per_row():
 
 def test_ijepa_moves_the_target_towards_the_encoder():
   method = toy_ijepa()
-  params, extra = method.init(jax.random.key(0), images())
+  params, extra = started(method)
   extra = extra._replace(target=jax.tree.map(jnp.zeros_like, extra.target))
   same, after = method.update(params, extra, jnp.int32(0))
   jax.tree.map(
@@ -507,7 +555,7 @@ def test_ijepa_moves_the_target_towards_the_encoder():
 def test_ijepa_refuses_a_class_token():
   with pytest.raises(InputError, match="class_token=False"):
     ijepa(
-      token_cases.vit(),
+      token_cases.vit().clone(class_token=True),
       PatchPredictor(),
       crops_of,
       blocks=fixed_blocks,
@@ -515,3 +563,28 @@ def test_ijepa_refuses_a_class_token():
       target_patches=2,
       momentum=constant(0.9),
     )
+
+
+def test_distill_predicts_balanced_groups_of_the_frozen_teachers_features():
+  weights = jnp.asarray(random(PIXELS, 4, seed=3))
+  teacher = Teacher(lambda variables, x: x @ variables, weights)
+  method = distill(Siamese(Flat(), Linear()), crops_of, teacher, prototypes=ROWS)
+  batch = {"input": jnp.asarray(random(BATCH, CROPS, PIXELS))}
+  params, extra = jax.jit(method.init)(jax.random.key(0), batch)
+  outputs, extra = forward(method, params, extra, batch)
+  objective = jax.jit(jax.value_and_grad(method.objective, argnums=1, has_aux=True))
+  (loss, (after, _)), grads = objective(params, extra, outputs, jnp.int32(0))
+  targets = unit(np.float64(batch["input"][:, :2]) @ np.float64(weights))
+  targets = targets @ unit(np.float64(extra.last_layer)).T
+  codes = loop_sinkhorn(targets.reshape(-1, ROWS), temperature=0.05)
+  codes = codes.reshape(BATCH, 2, ROWS)
+  student = [by_hand(params, batch["input"][:, v]) for v in range(CROPS)]
+  pairs = [
+    cross_entropy(student[v], codes[:, q])
+    for q in range(2)
+    for v in range(CROPS)
+    if q != v
+  ]
+  np.testing.assert_allclose(loss, np.mean(pairs), rtol=1e-4)
+  assert not any(np.any(np.asarray(x)) for x in jax.tree.leaves(grads))
+  np.testing.assert_array_equal(after.teacher, weights)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from jaxssl import report
 from jaxssl.errors import InputError
-from jaxssl.report.page import CURVES
+from jaxssl.report.curves import CURVES, MEASURES
 
 NASTY = "<script>alert('x')</script> \"&$x_1$ ${body}"
 VOID = {"meta", "img", "source", "br"}
@@ -45,8 +45,12 @@ def metrics():
   logged = [{"step": i, "loss": 2.0 / (i + 1), "learning_rate": 0.1} for i in range(5)]
   measures = {"feature_std": 0.1, "rankme": 12.0, "grad_norm": 1.0}
   speed = {"examples_per_second": 1e4}
+  within = [
+    {"step": step, **{f"measure/{curve.key}": 0.5 + step for curve in MEASURES}}
+    for step in (2, 4)
+  ]
   accuracy = [{"step": s, "knn": a} for s, a in ((0, 0.5), (2, 0.9), (4, 0.8))]
-  return [*logged, {"step": 4, **measures}, {"step": 4, **speed}, *accuracy]
+  return [*logged, {"step": 4, **measures}, {"step": 4, **speed}, *accuracy, *within]
 
 
 def evaluation():
@@ -108,6 +112,7 @@ def headings(text):
 ORDER = [
   "What the features are worth",
   "Training",
+  "Collapse and rank",
   "Views",
   "Map of the features",
   "Nearest neighbours",
@@ -136,9 +141,12 @@ def test_the_page_refers_to_nothing_outside(text):
   assert not re.search(r"https?://|url\(|@import", text)
 
 
+ENDS = (".png", "_dark.png")
+
+
 def test_the_page_holds_the_pictures_of_the_folder(written, text):
   inline = set(re.findall(r"data:image/png;base64,([\w+/=]+)", text))
-  names = [f"{curve.key}{end}" for curve in CURVES for end in (".png", "_dark.png")]
+  names = [f"{curve.key}{end}" for curve in CURVES + MEASURES for end in ENDS]
   for name in [*names, "map.png", "map_dark.png"]:
     png = (written.parent / "report" / name).read_bytes()
     assert base64.b64encode(png).decode() in inline
@@ -230,6 +238,30 @@ def test_a_run_that_failed_still_has_a_page(tmp_path):
   assert "the features are all the same or not finite" in page
 
 
+def test_measures_of_the_looks_are_shown_where_there_are_no_others(tmp_path):
+  looks = [{"step": 5, "rankme": 12.0, "spread": 0.5}, {"step": 7, "spread": 0.25}]
+  page = write_text(tmp_path / "looks", metrics=looks)
+  assert "Last 12 at step 5." in page and "Last 0.25 at step 7." in page
+  both = [*looks, {"step": 6, "measure/rankme": 3.0}]
+  page = write_text(tmp_path / "both", metrics=both)
+  assert "Last 3 at step 6." in page and "Last 12" not in page
+  assert "α-ReQ" not in page
+
+
+@pytest.mark.parametrize(
+  ("steps", "sentence"),
+  [
+    ([], "No step that was logged looked collapsed."),
+    ([40], "Step 40 looked collapsed."),
+    ([20, 40, 40, 2000], "3 steps from 20 to 2,000 looked collapsed."),
+  ],
+)
+def test_the_page_says_which_steps_looked_collapsed(steps, sentence, tmp_path):
+  warned = [{"step": step, "warning": "!"} for step in steps]
+  rows = [{"step": 0, "measure/rankme": 3.0}, *warned]
+  assert sentence in write_text(tmp_path, metrics=rows)
+
+
 def test_collapsed_features_are_called_so(tmp_path):
   page = write_text(tmp_path, embedding=np.ones((9, 4)), labels=np.zeros(9, np.int32))
   assert "the features are all the same or not finite" in page
@@ -257,7 +289,8 @@ def test_every_part_but_the_title_may_be_missing(tmp_path):
   "empty",
   [
     {"evaluation": []},
-    {"metrics": []},
+    {"metrics": [{"step": 0, "rankme": 3.0}]},
+    {"metrics": [{"step": 0, "loss": 1.0}]},
     {"views": None},
     {"embedding": None},
     {"neighbours": None},
@@ -268,7 +301,8 @@ def test_every_part_but_the_title_may_be_missing(tmp_path):
 )
 def test_a_missing_part_leaves_the_others(empty, tmp_path):
   few = {name: run()[name] for name in ("views", "labels", "images", "neighbours")}
-  full = {"metrics": [{"step": 0, "loss": 1.0}], "embedding": np.eye(20), **few}
+  metrics = [{"step": 0, "loss": 1.0, "rankme": 3.0}]
+  full = {"metrics": metrics, "embedding": np.eye(20), **few}
   full |= {name: run()[name] for name in ("evaluation", "config", "environment")}
   page = write_text(tmp_path, **(full | empty))
   assert headings(page) == ORDER

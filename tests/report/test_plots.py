@@ -175,6 +175,23 @@ def test_curve_draws_any_values(values, from_zero):
   assert shown[0, 0].tolist() == channel_bytes(plots.DARK.paper)
 
 
+def test_a_small_curve_is_small_and_keeps_its_margins():
+  """What is written beside the axes is as large as beside a large curve."""
+  draw = lambda inches: pixels(
+    plots.curve(
+      np.arange(3) * 1000,
+      np.array([0.0, 1.0, 2.0]),
+      theme=plots.LIGHT,
+      from_zero=True,
+      inches=inches,
+    )
+  )[..., :3]
+  left = lambda png: (png == channel_bytes(plots.LIGHT.accent)).all(-1).any(0).argmax()
+  large, small = draw((4.4, 2.3)), draw((2.3, 1.6))
+  assert small.shape == (round(1.6 * plots.DPI), round(2.3 * plots.DPI), 3)
+  assert abs(left(large) - left(small)) < 0.1 * plots.DPI
+
+
 def channel_bytes(colour):
   return [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
 

@@ -1,0 +1,176 @@
+"""The pages of the methods: up to date, complete, and true of the code."""
+
+import functools
+import importlib.util
+import inspect
+import itertools
+import pathlib
+import re
+import tomllib
+
+import jax
+import jax.numpy as jnp
+import optax
+import pytest
+
+from jaxssl import augment, core, evals, losses, methods, models, ops, optim
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PAGES = ROOT / "docs" / "methods"
+FACTS = ROOT / "docs" / "method_facts"
+FILES = sorted(FACTS.glob("*.toml"))
+NAMES = [path.stem for path in FILES]
+PACKAGES = {
+  "augment": augment,
+  "methods": methods,
+  "models": models,
+  "ops": ops,
+  "optim": optim,
+}
+OF_VIEWS = {"alpha_req", "alignment", "uniformity", "lidar"}
+TEXT_IN_A_BOX = 18  # characters of a line
+
+
+@functools.cache
+def generator():
+  """The module that writes the pages."""
+  path = ROOT / "docs" / "make_methods.py"
+  spec = importlib.util.spec_from_file_location("make_methods", path)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module
+
+
+@functools.cache
+def facts(name):
+  return tomllib.loads((FACTS / f"{name}.toml").read_text())
+
+
+def files_below(folder):
+  return {str(p.relative_to(folder)): p for p in folder.rglob("*") if p.is_file()}
+
+
+def test_pages_are_what_the_generator_writes(tmp_path):
+  generator().write(tmp_path)
+  made, kept = files_below(tmp_path), files_below(PAGES)
+  assert set(made) == set(kept)
+  stale = [n for n in made if made[n].read_text() != kept[n].read_text()]
+  assert not stale, f"run `python docs/make_methods.py`: {stale}"
+
+
+def test_every_file_of_facts_is_in_a_family():
+  assert sorted(generator().NAMES) == NAMES
+
+
+def test_every_method_has_a_page():
+  public = {getattr(methods, name) for name in methods.__all__}
+  functions = {f for f in public if inspect.isfunction(f)}
+  described = {f for name in NAMES for f in generator().functions(facts(name))}
+  assert functions <= described
+
+
+@pytest.mark.parametrize("path", sorted(PAGES.glob("*.md")), ids=lambda p: p.stem)
+def test_links_resolve(path):
+  links = re.findall(r"\]\(([^)\s]+)\)", path.read_text())
+  inside = [link for link in links if not link.startswith("https://")]
+  assert inside
+  missing = [x for x in inside if not (PAGES / x.partition("#")[0]).exists()]
+  assert not missing
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_ideas_have_three_sentences(name):
+  idea = facts(name)["idea"].strip()
+  sentences = re.split(r"(?<=[.!?])\s+", idea)
+  assert len(sentences) == 3 and idea.endswith("."), sentences
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_losses_exist(name):
+  for loss in facts(name)["losses"]:
+    function = loss["function"]
+    known = function in losses.__all__ or function.startswith("optax.losses.")
+    assert known or hasattr(optax, function.removeprefix("optax.")), function
+    assert set(loss) == {"function", "note", "formula"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_the_facts_name_exists(name):
+  text = (FACTS / f"{name}.toml").read_text()
+  for package, attribute in re.findall(rf"\b({'|'.join(PACKAGES)})\.(\w+)", text):
+    assert hasattr(PACKAGES[package], attribute), f"{package}.{attribute}"
+  measures = set(evals.collapse_measures(jnp.eye(3))) | OF_VIEWS
+  assert set(re.findall(r"measure/(\w+)", text)) <= measures
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_paper_is_the_one_in_the_code(name):
+  first = generator().functions(facts(name))[0]
+  source = pathlib.Path(inspect.getfile(first)).read_text()
+  assert facts(name)["papers"][0][1] in source
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tables_have_their_columns(name):
+  assert all(len(row) == 4 for row in facts(name)["differences"])
+  assert all(len(row) == 3 and all(row) for row in facts(name)["failures"])
+  assert len(facts(name)["failures"]) >= 3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_snippets_build_a_method_that_trains(name):
+  """And its state is the one on the page."""
+  method, batch = built(name)
+  tx = optax.sgd(0.1)
+  init = lambda key: core.init_state(method, tx, key, batch)
+  state = jax.eval_shape(init, jax.random.key(0))
+  step = functools.partial(core.train_step, method, tx)
+  after, metrics = jax.eval_shape(step, state, batch)
+  assert metrics["loss"].shape == ()
+  assert jax.tree.structure(after) == jax.tree.structure(state)
+  described = generator().find(facts(name)["extra"][0], "jaxssl.methods")
+  assert type(state.extra) is described
+
+
+def built(name):
+  """The method of a page's snippet, and shapes of a batch for it."""
+  snippet = facts(name)["snippet"]
+  assert max(map(len, snippet.splitlines())) <= 88
+  space = {}
+  exec(snippet, space)
+  batch = {
+    "input": jax.ShapeDtypeStruct((128, 32, 32, 3), jnp.uint8),
+    "index": jax.ShapeDtypeStruct((128,), jnp.int32),
+    "label": jax.ShapeDtypeStruct((128,), jnp.int32),
+  }
+  assert isinstance(space["method"], core.Method)
+  return space["method"], batch
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pictures_have_no_overlaps_and_no_loose_boxes(name):
+  flow, boxes = facts(name)["flow"], generator().boxes_of(facts(name))
+  for a, b in itertools.combinations(boxes.values(), 2):
+    assert a.column != b.column or a.bottom < b.top or b.bottom < a.top, (a, b)
+  for box in boxes.values():
+    lines = box.text.split("\n")
+    assert max(map(len, lines)) <= TEXT_IN_A_BOX, box
+    assert 16 * len(lines) < box.bottom - box.top, box
+  ends = [x for text in flow["arrows"] for x in text.partition(": ")[0].split()]
+  assert {x.partition("@")[0] for x in ends if x[-1] != ">"} == set(boxes)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_arrows_cross_no_box(name):
+  """A horizontal arrow over several columns has no box in its way."""
+  boxes = generator().boxes_of(facts(name))
+  for text in facts(name)["flow"]["arrows"]:
+    start, _, end = text.partition(": ")[0].split()
+    (a, row), (b, to) = (generator().end_of(boxes, x) for x in (start, end))
+    rows = [r for r in a.rows if r in b.rows] or [
+      generator().nearest(a.rows, to, b.rows)
+    ]
+    rows = rows if row is None else [row]
+    between = [c for c in boxes.values() if a.column < c.column < b.column]
+    hit = [c for c in between for r in rows if c.rows[0] <= r <= c.rows[-1]]
+    assert not hit, (text, hit)
