@@ -35,6 +35,8 @@ METHODS = (
 )
 BUDGET = {"steps": 400, "batch": 128}
 COLUMNS = ("1", "5", "10")
+MEASURED = ("rankme", "seconds")
+PROTOCOLS = ("knn", "few-label")
 RESULTS = pathlib.Path(__file__).parent / "results"
 
 
@@ -61,7 +63,7 @@ def measure(method: str, seed: int, folder: pathlib.Path) -> None:
     return
   found = train(registry.build(f"{method}_digits", **settings(method, seed, folder)))
   path.write_text(json.dumps(found))
-  print(method, seed, [round(x, 1) for x in scores(found["rows"][-1])], flush=True)
+  print(method, seed, [round(x, 1) for x in scores(found["trained"])], flush=True)
 
 
 def train(experiment: registry.Experiment) -> dict:
@@ -83,12 +85,22 @@ def train(experiment: registry.Experiment) -> dict:
 
 
 def judge(experiment: registry.Experiment, state: core.TrainState, mesh) -> dict:
-  """The evaluation's rows, and RankMe of the training features."""
-  table = results.evaluate(experiment, state, mesh, protocols=("knn", "few-label"))
+  """The scores of the trained encoder, of it untrained (seed 0), and RankMe."""
   encode = runs.make_encode(experiment, mesh)
+  found = {"trained": score(experiment, encode, state)}
+  if experiment.run.seed == 0:
+    first = runs.make_init(experiment, mesh)()
+    found["untrained"] = score(experiment, encode, first)
   data = results.evenly(experiment.data.train, 4096)
   features = evals.extract(lambda x: encode(runs.variables_of(state), x), data)[0]
-  return {"rows": table.rows, "rankme": float(evals.rankme(features))}
+  return {**found, "rankme": float(evals.rankme(features))}
+
+
+def score(experiment: registry.Experiment, encode, state: core.TrainState) -> dict:
+  """One row of an evaluation."""
+  variables = runs.variables_of(state)
+  features = lambda x: encode(variables, x)
+  return evals.evaluate_row("", features, experiment.data, protocols=PROTOCOLS)
 
 
 def scores(row: dict) -> list[float]:
@@ -96,43 +108,49 @@ def scores(row: dict) -> list[float]:
   return [row["few_label"][c][0] for c in COLUMNS] + [row["knn"]]
 
 
-def supervised() -> dict:
-  """Logistic regression on the pixels with all labels, as a reference."""
+def references() -> tuple[dict, float]:
+  """The row of raw pixels, and logistic regression on them with all labels."""
   from sklearn.linear_model import LogisticRegression
 
   from jaxssl.data import digits
 
   data = digits()
+  row = evals.evaluate_row("", evals.raw_features, data, protocols=PROTOCOLS)
   train, test = data.train.arrays(), data.test.arrays()
   flat = lambda x: x["input"].reshape(len(x["input"]), -1) / 255.0
   fitted = LogisticRegression(max_iter=2000, C=10.0).fit(flat(train), train["label"])
-  return {"all_labels": 100 * fitted.score(flat(test), test["label"])}
+  return row, 100 * fitted.score(flat(test), test["label"])
 
 
-def table(found: dict[str, list[dict]]) -> str:
+def table(found: dict[str, list[dict]], raw: dict) -> str:
   """The table in Markdown, best with 5 labels first."""
-  first = next(iter(found.values()))
   lines = [
     "| method | 1 label | 5 labels | 10 labels | kNN | RankMe | seeds | seconds |",
     "|---|---|---|---|---|---|---|---|",
+    line("raw pixels", [raw], []),
   ]
-  for i, title in enumerate(("raw pixels", "untrained encoder")):
-    lines.append(line(title, [scores(r["rows"][i]) for r in first], first, shown=False))
-  order = sorted(
-    found, key=lambda m: -np.mean([scores(r["rows"][-1])[1] for r in found[m]])
-  )
+  for title, method in (("untrained ConvNet", "simclr"), ("untrained ViT", "dinov2")):
+    first = [r["untrained"] for r in found.get(method, []) if "untrained" in r]
+    lines += [line(title, first, [])] if first else []
+  order = sorted(found, key=lambda m: -np.mean([five(r) for r in found[m]]))
   for method in order:
-    rows = [scores(r["rows"][-1]) for r in found[method]]
+    rows = [r["trained"] for r in found[method]]
     lines.append(line(f"`{method}`", rows, found[method]))
   return "\n".join(lines)
 
 
-def line(title: str, rows: list, runs_of: list[dict], *, shown: bool = True) -> str:
+def five(found: dict) -> float:
+  """Accuracy with 5 labels a class."""
+  return found["trained"]["few_label"]["5"][0]
+
+
+def line(title: str, rows: list[dict], runs_of: list[dict]) -> str:
   """One line of the table: means and deviations over the seeds."""
-  mean, deviation = np.mean(rows, axis=0), np.std(rows, axis=0)
+  values = [scores(row) for row in rows]
+  mean, deviation = np.mean(values, axis=0), np.std(values, axis=0)
   cells = [f"{m:.1f} ± {d:.1f}" for m, d in zip(mean, deviation, strict=True)]
-  rank = f"{np.mean([r['rankme'] for r in runs_of]):.0f}" if shown else ""
-  seconds = f"{np.mean([r['seconds'] for r in runs_of]):.0f}" if shown else ""
+  means = [f"{np.mean([r[n] for r in runs_of]):.0f}" for n in MEASURED if runs_of]
+  rank, seconds = means or ("", "")
   return f"| {title} | {' | '.join(cells)} | {rank} | {len(rows)} | {seconds} |"
 
 
@@ -143,15 +161,16 @@ def write(folder: pathlib.Path) -> None:
     files = sorted(folder.glob(f"{method}_[0-9].json"))
     if files:
       found[method] = [json.loads(f.read_text()) for f in files]
+  raw, supervised = references()
   text = (
     f"Every method with one budget: {BUDGET['steps']} steps of {BUDGET['batch']} on "
     "1,297 digits of 8 x 8 pixels. Test accuracy in percent on 500 images, mean ± "
     "deviation of the seeds; 1, 5 and 10 labels a class: each seed is the mean of 10 "
     "draws. kNN: k = 20, all labels. Logistic regression on the pixels with all 1,297 "
-    f"labels: {supervised()['all_labels']:.1f}. `supcon` knows all labels while it "
+    f"labels: {supervised:.1f}. `supcon` knows all labels while it "
     "trains, `seed` learns from the `vicreg` run of its seed. Seconds: the steps "
     f"alone, without compilation, on {os.cpu_count()} CPU cores shared with other work "
-    f"({platform.machine()}, jax {jax.__version__}).\n\n{table(found)}\n"
+    f"({platform.machine()}, jax {jax.__version__}).\n\n{table(found, raw)}\n"
   )
   RESULTS.mkdir(exist_ok=True)
   (RESULTS / "methods.md").write_text(text)

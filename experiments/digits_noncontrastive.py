@@ -102,9 +102,9 @@ def w_mse_digits(
 def tico_digits(
   run: Run = RUN,
   *,
-  momentum: float = 0.99,
+  momentum: float = 0.97,
   beta: float = 0.9,
-  rho: float = 20.0,
+  rho: float = 8.0,
   learning_rate: float = 2e-3,
   weight_decay: float = 1e-4,
 ) -> Parts:

@@ -5,11 +5,10 @@ from functools import partial
 from jaxssl import methods, models
 from jaxssl.augment import (
   block_mask,
-  digits_crop_view,
   digits_view,
   ijepa_blocks,
   many_views,
-  multi_crop,
+  two_views,
 )
 from jaxssl.ops import cosine_ema, linear
 from jaxssl.presets import digits_net, digits_parts, digits_vit, share
@@ -18,8 +17,8 @@ from jaxssl.registry import Parts, Run, experiment
 EVERY = {"log_every": 50, "eval_every": 200, "checkpoint_every": 200}
 RUN = Run(steps=1000, batch=128, **EVERY)
 VIEW = digits_view()
+VIEWS = two_views(VIEW)
 ONE_VIEW = many_views(VIEW)
-CROPS = multi_crop(VIEW, VIEW, digits_crop_view(6, scale=(0.35, 0.7)), local_count=2)
 GRID = (4, 4)  # patches of 2 pixels
 MASK = partial(block_mask, grid=GRID)
 
@@ -40,7 +39,7 @@ def dino_digits(
   learning_rate: float = 2e-3,
   weight_decay: float = 1e-4,
 ) -> Parts:
-  """DINO on digits, two views of 8 pixels and two crops of 6.
+  """DINO on digits, with two views.
 
   Args:
     run: Settings of every run.
@@ -54,14 +53,14 @@ def dino_digits(
   net = digits_net(models.dino_head(hidden=256, bottleneck=64))
   method = methods.dino(
     net,
-    CROPS,
+    VIEWS,
     prototypes=prototypes,
     teacher_temperature=linear(teacher_temperature, teacher_temperature, steps=1),
     momentum=cosine_ema(momentum, steps=run.steps),
     freeze_steps=share(run, freeze, of=1),
   )
   return digits_parts(
-    run, method, CROPS, learning_rate=learning_rate, weight_decay=weight_decay
+    run, method, VIEWS, learning_rate=learning_rate, weight_decay=weight_decay
   )
 
 
@@ -97,7 +96,7 @@ def ibot_digits(
   sharp = linear(teacher_temperature, teacher_temperature, steps=1)
   method = methods.ibot(
     net,
-    CROPS,
+    VIEWS,
     mask=MASK,
     prototypes=prototypes,
     teacher_temperature=sharp,
@@ -106,7 +105,7 @@ def ibot_digits(
     freeze_steps=share(run, freeze, of=1),
   )
   return digits_parts(
-    run, method, CROPS, learning_rate=learning_rate, weight_decay=weight_decay
+    run, method, VIEWS, learning_rate=learning_rate, weight_decay=weight_decay
   )
 
 
@@ -143,7 +142,7 @@ def dinov2_digits(
   vit = digits_vit(mask_token=True, registers=2, layer_scale=1.0)
   method = methods.dinov2(
     models.Siamese(vit, head),
-    CROPS,
+    VIEWS,
     mask=MASK,
     masked_patches=8,
     prototypes=prototypes,
@@ -153,7 +152,7 @@ def dinov2_digits(
     freeze_steps=share(run, freeze, of=1),
   )
   return digits_parts(
-    run, method, CROPS, learning_rate=learning_rate, weight_decay=weight_decay
+    run, method, VIEWS, learning_rate=learning_rate, weight_decay=weight_decay
   )
 
 

@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 from jaxssl import core
 from jaxssl.data.loader import gather, prefetch, resident, take
 from jaxssl.data.sampler import in_order, index_block, indices, steps_per_epoch
+from jaxssl.measures import measured
 from jaxssl.mesh import replicated, rows_sharded
 from jaxssl.registry import Experiment
 
@@ -50,11 +51,10 @@ def resident_feed(experiment: Experiment, mesh: Mesh) -> Feed:
   """The whole data set lies on the device; several steps are one dispatch."""
   data = jax.device_put(resident(experiment.data.train), replicated(mesh))
   k = steps_per_call(experiment)
-  step = functools.partial(core.train_step, experiment.method, experiment.tx)
   whole = replicated(mesh)
   rows = rows_sharded(mesh, axis=1)
   scanned = jax.jit(
-    core.scan_steps(step, k),
+    core.scan_steps(_step(experiment), k),
     donate_argnums=0,
     in_shardings=(whole, whole, rows),
     out_shardings=whole,
@@ -79,7 +79,13 @@ def resident_feed(experiment: Experiment, mesh: Mesh) -> Feed:
 def host_feed(experiment: Experiment, mesh: Mesh) -> Feed:
   """The host assembles batches ahead of the device, one step a dispatch."""
   source, sampler = experiment.data.train, _sampler(experiment)
-  step = core.jit_step(experiment.method, experiment.tx, mesh)
+  whole = replicated(mesh)
+  step = jax.jit(
+    _step(experiment),
+    donate_argnums=0,
+    in_shardings=(whole, rows_sharded(mesh)),
+    out_shardings=whole,
+  )
   place = functools.partial(jax.device_put, device=rows_sharded(mesh))
 
   def advance(state, batch):
@@ -117,6 +123,13 @@ def spans(
       ends.append(start - start % epoch + epoch)
     yield start, min(ends) - start
     start = min(ends)
+
+
+def _step(experiment):
+  """The training step, measuring the features at the steps that are logged."""
+  method, run = experiment.method, experiment.run
+  step = functools.partial(core.train_step, method, experiment.tx)
+  return measured(step, method, experiment.views, every=run.log_every, last=run.steps)
 
 
 def _sizes(experiment):

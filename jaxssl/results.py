@@ -3,6 +3,7 @@
 import json
 import pathlib
 import platform
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -182,8 +183,26 @@ def environment(metrics: Sequence[dict]) -> dict[str, Any]:
 
 
 def notes(experiment: Experiment, metrics: Sequence[dict]) -> list[str]:
-  """Returns the sentences that a reader of the report must see."""
-  warned = {row["warning"]: row["step"] for row in metrics if row.get("warning")}
+  """Returns the sentences that a reader of the report must see.
+
+  Warnings that differ only in their numbers are one sentence, with those of the last.
+  """
+  alike = {}
+  for row in metrics:
+    if row.get("warning"):
+      alike.setdefault(_without_numbers(row["warning"]), []).append(row)
+  found = [_note(rows) for rows in alike.values()]
   skipped = skipped_message(experiment.data)
-  found = [f"Step {step}: {warning}" for warning, step in warned.items()]
   return [*found, skipped] if skipped else found
+
+
+def _without_numbers(sentence):
+  return re.sub(r"[0-9][0-9.e+-]*", "", sentence)
+
+
+def _note(rows):
+  steps = sorted({row["step"] for row in rows})
+  when = f"Step {steps[0]:,}"
+  if len(steps) > 1:
+    when = f"{len(steps)} times from step {steps[0]:,} to {steps[-1]:,}"
+  return f"{when}: {rows[-1]['warning']}"

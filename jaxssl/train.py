@@ -14,7 +14,7 @@ from typing import NamedTuple
 import jax
 from jax.sharding import Mesh
 
-from jaxssl import core, data, evals, failures, results, runs
+from jaxssl import core, data, evals, failures, measures, results, runs
 from jaxssl.checkpoint import Checkpoints
 from jaxssl.feeds import make_feed
 from jaxssl.log import MetricsLog, Progress
@@ -112,6 +112,7 @@ class Trainer:
     self.look = results.make_look(experiment, mesh)
     self.init = runs.make_init(experiment, mesh)
     self.batch = experiment.run.batch
+    self.warned = False
     self.stack = contextlib.ExitStack()
 
   def __enter__(self):
@@ -170,7 +171,9 @@ class Trainer:
 
   def _write(self, step, state, metrics):
     values = self._finite(step, metrics) | self.watch.lap(step)
-    self.log.write(step, values)
+    warning = measures.warning(values)
+    self.log.write(step, values if warning is None else {**values, "warning": warning})
+    self._warn(step, warning)
     self.progress.update(step, values["loss"])
     for callback in self.callbacks:
       callback(step, state, values)
@@ -178,9 +181,14 @@ class Trainer:
   def _look(self, step, state):
     with self.watch.paused():
       found = self.look(state)
-    if "warning" in found:
-      self.say(f"Step {step}: {found['warning']}")
     self.log.write(step, found)
+    self._warn(step, found.get("warning"))
+
+  def _warn(self, step, warning):
+    """Says a warning where it begins; the log holds it wherever it lasts."""
+    if warning is not None and not self.warned:
+      self.say(f"Step {step}: {warning}")
+    self.warned = warning is not None
 
   def _save(self, step, state, metrics):
     self._finite(step, metrics)

@@ -17,42 +17,9 @@ import numpy as np
 
 from jaxssl.errors import InputError
 from jaxssl.report import plots
+from jaxssl.report.curves import CURVES, MEASURES
 
-
-class Curve(NamedTuple):
-  """A measure of `metrics.jsonl` that the page draws."""
-
-  key: str
-  title: str
-  about: str
-  scale: float = 1.0
-  from_zero: bool = False
-
-
-CURVES = (
-  Curve("loss", "Loss", "What training minimises; it does not measure the features."),
-  Curve("knn", "kNN accuracy, %", "Nearest neighbours on the features.", 100.0),
-  Curve(
-    "feature_std",
-    "Spread of the features",
-    "Standard deviation of the unit features; zero is collapse to a point.",
-    from_zero=True,
-  ),
-  Curve(
-    "rankme",
-    "Effective rank (RankMe)",
-    "How many directions the features use; one is collapse to a line.",
-    from_zero=True,
-  ),
-  Curve("learning_rate", "Learning rate", "The schedule as it ran.", from_zero=True),
-  Curve("grad_norm", "Gradient norm", "Before the optimiser.", from_zero=True),
-  Curve(
-    "examples_per_second",
-    "Examples per second",
-    "Training speed as logged.",
-    from_zero=True,
-  ),
-)
+SMALL = (2.3, 1.6)  # inches of a measure's curve: four in a row
 
 MOST_COLOURS = len(plots.LIGHT.classes)
 
@@ -88,8 +55,9 @@ def write(
     out: the folder of the run, made if absent.
     title: what the page is about.
     config: settings by name; nested ones appear as `outer.inner`.
-    metrics: rows {"step": int, and any of the keys of `CURVES`}; of rows with the
-      same step the last one counts. `knn` is a fraction.
+    metrics: rows {"step": int, and any of the keys of `CURVES` and `MEASURES`, these
+      also as "measure/KEY", which then counts}; of rows with the same step the last
+      one counts. `knn` is a fraction; `warning` is a sentence on a collapse.
     evaluation: rows {"features": name, "knn": fraction | None, "linear": fraction |
       None, "few_label": {"10": [mean, std], ...}}; the first row is the run's own
       features, the others are what to compare with.
@@ -113,6 +81,7 @@ def write(
   parts = (
     _evaluation(evaluation),
     _curves(metrics, evaluation),
+    _collapse(metrics),
     _views(views),
     _map(embedding, labels, classes),
     _neighbours(neighbours, labels, images, classes),
@@ -311,7 +280,39 @@ def _curves(metrics, evaluation) -> Part:
   return Part(_section(title, f'<div class="curves">\n{html}\n</div>'), files)
 
 
-def _panel(curve, metrics, evaluation) -> Part | None:
+def _collapse(metrics) -> Part:
+  """The measures of the features, together as one figure."""
+  title = "Collapse and rank"
+  panels = [
+    _panel(curve, _measured(metrics, curve.key), [], inches=SMALL) for curve in MEASURES
+  ]
+  panels = [panel for panel in panels if panel is not None]
+  if not panels:
+    return _missing(title, "No measures of the features were recorded.")
+  html = "\n".join(panel.html for panel in panels)
+  files = {name: png for panel in panels for name, png in panel.files.items()}
+  html = f'<div class="curves measures">\n{html}\n</div>'
+  about = "Measures of the features without labels. " + _flagged(metrics)
+  return Part(_section(title, html, about=about), files)
+
+
+def _measured(metrics, key):
+  """Rows with the measure of training as `key`, or that of the looks without one."""
+  name = f"measure/{key}"
+  rows = [{"step": row["step"], key: row[name]} for row in metrics if name in row]
+  return rows or metrics
+
+
+def _flagged(metrics):
+  steps = sorted({row["step"] for row in metrics if row.get("warning")})
+  if not steps:
+    return "No step that was logged looked collapsed."
+  if len(steps) == 1:
+    return f"Step {steps[0]:,} looked collapsed."
+  return f"{len(steps)} steps from {steps[0]:,} to {steps[-1]:,} looked collapsed."
+
+
+def _panel(curve, metrics, evaluation, *, inches=(4.4, 2.3)) -> Part | None:
   steps, values = _series(metrics, curve.key)
   finite = np.isfinite(values)
   if not finite.any():
@@ -326,6 +327,7 @@ def _panel(curve, metrics, evaluation) -> Part | None:
       theme=colours,
       from_zero=curve.from_zero,
       references=[value for _, value in references],
+      inches=inches,
     )
     for theme, colours in plots.THEMES.items()
   }

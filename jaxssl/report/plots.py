@@ -86,6 +86,7 @@ def curve(
   theme: Theme,
   from_zero: bool,
   references: Sequence[float] = (),
+  inches: tuple[float, float] = (4.4, 2.3),
 ) -> bytes:
   """Draws one measure over the steps.
 
@@ -96,11 +97,14 @@ def curve(
     from_zero: whether the vertical axis reaches zero (measures where zero means
       something, such as collapse).
     references: dashed horizontal lines to compare with.
+    inches: width and height.
 
   Returns:
     A PNG file.
   """
-  figure, axes = _figure((4.4, 2.3), (0.125, 0.19, 0.82, 0.78), theme)
+  width, height = inches
+  box = (0.55 / width, 0.44 / height, 1 - 0.79 / width, 1 - 0.51 / height)
+  figure, axes = _figure(inches, box, theme)
   for value in references:
     axes.axhline(value, color=theme.muted, linewidth=0.9, linestyle=(0, (4, 3)))
   marker = "o" if len(steps) <= 30 else None
@@ -128,8 +132,9 @@ def _style_axes(axes, theme):
   axes.set_axisbelow(True)
   axes.grid(axis="y", color=theme.line, linewidth=0.7)
   axes.tick_params(colors=theme.muted, labelsize=8.5, length=0)
-  axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
-  axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+  ticks = 5 if axes.figure.get_figwidth() > 3 else 3
+  axes.xaxis.set_major_locator(MaxNLocator(ticks, integer=True, min_n_ticks=1))
+  axes.yaxis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 5, 10]))
   axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: _tick(x)))
   axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: _tick(y)))
   axes.set_xlabel("step", color=theme.muted, fontsize=8.5)
