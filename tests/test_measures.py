@@ -18,6 +18,7 @@ import jaxssl
 from jaxssl import core, evals, feeds, losses, measures, models, runs, train
 from jaxssl.augment import two_views
 from jaxssl.data import digits
+from jaxssl.data.loader import gather
 from jaxssl.log import read_metrics
 from jaxssl.mesh import data_mesh, replicated, rows_sharded
 from jaxssl.methods.common import two_view_method
@@ -187,29 +188,46 @@ def test_rows_too_few_and_encoders_that_fail_are_left_out():
   assert names_of(views, method=linear(views)._replace(encode=refuse)) == set()
 
 
-def advanced(experiment, mesh, *, steps):
-  """State and metrics after some steps by the experiment's feed, and its program."""
-  feed, state = feeds.make_feed(experiment, mesh), runs.make_init(experiment, mesh)()
-  for _, args in feed.chunks(0, steps):
-    state, metrics = feed.advance(state, *args)
+OPTIMISED = {"xla_backend_optimization_level": 3}  # as users compile, unlike tests
+
+
+def after_steps(experiment, step, mesh, count):
+  """The state after some steps on a mesh, and the metrics of the last."""
+  whole, rows = replicated(mesh), rows_sharded(mesh)
+  shardings = {"in_shardings": (whole, rows), "out_shardings": whole}
+  step = jax.jit(step, **shardings, compiler_options=OPTIMISED)
+  state = runs.make_init(experiment, mesh)()
+  for number in range(count):
+    index = 32 * number + np.arange(32)
+    state, metrics = step(state, gather(experiment.data.train, index))
   plain = state._replace(key=jax.random.key_data(state.key))
-  values = {n: float(x[-1]) for n, x in jax.device_get(metrics).items()}
-  return jax.device_get(plain), values
+  return jax.device_get(plain), {n: float(x) for n, x in metrics.items()}
 
 
-@pytest.mark.parametrize(("data", "devices"), [("resident", 1), ("host", 8)])
-def test_the_run_is_the_same_to_the_last_bit(data, devices, monkeypatch):
-  """SGD: the tests compile without optimisation, which rounds Adam as it happens."""
-  mesh = data_mesh(jax.devices()[:devices])
-  experiment = jaxssl.build(TOY, data=data, steps=4, log_every=2)
-  experiment = experiment._replace(tx=optax.sgd(0.1, momentum=0.9))
-  state, metrics = advanced(experiment, mesh, steps=4)
-  monkeypatch.setattr(feeds, "measured", lambda step, *args, **kwargs: step)
-  expected, others = advanced(experiment, mesh, steps=4)
+@pytest.mark.parametrize("devices", [1, 8])
+def test_the_run_is_the_same_to_the_last_bit(devices):
+  """Queue, EMA, batch statistics and Adam, over steps that are measured and not."""
+  mesh, experiment = data_mesh(jax.devices()[:devices]), jaxssl.build(TOY)
+  method = experiment.method
+  plain = functools.partial(core.train_step, method, experiment.tx)
+  step = measures.measured(plain, method, experiment.views, every=2, last=4)
+  expected, others = after_steps(experiment, plain, mesh, 4)
+  state, metrics = after_steps(experiment, step, mesh, 4)
   jax.tree.map(np.testing.assert_array_equal, state, expected)
   found = {n: x for n, x in metrics.items() if n.startswith("measure/")}
   assert len(found) == 9 and all(map(math.isfinite, found.values()))
   assert {n: x for n, x in metrics.items() if n not in found} == others
+
+
+@pytest.mark.parametrize("data", ["resident", "host"])
+def test_both_feeds_measure(data):
+  experiment = jaxssl.build(TOY, data=data, steps=3, log_every=2)
+  feed, state = feeds.make_feed(experiment, ONE), runs.make_init(experiment, ONE)()
+  seen = []
+  for _, args in feed.chunks(0, 3):
+    state, metrics = feed.advance(state, *args)
+    seen.append(bool(np.isfinite(metrics["measure/rankme"][-1])))
+  assert seen == [False, True, True]
 
 
 def test_eight_devices_measure_what_one_does():

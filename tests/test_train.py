@@ -78,8 +78,16 @@ def test_the_table_has_its_reference_rows(whole):
   assert all(0 <= r["knn"] <= 100 and r["few_label"]["1"] for r in rows)
 
 
+def uninterrupted(experiment):
+  """The last state of a run by the same feed: another program may round otherwise."""
+  feed, state = feeds.make_feed(experiment, ONE), runs.make_init(experiment, ONE)()
+  for _, args in feed.chunks(0, experiment.run.steps):
+    state, _ = feed.advance(state, *args)
+  return state
+
+
 @pytest.mark.parametrize("data", ["resident", "host"])
-def test_an_interrupted_run_ends_like_one_that_was_not(whole, tmp_path, data):
+def test_an_interrupted_run_ends_like_one_that_was_not(tmp_path, data):
   experiment = jaxssl.build(TOY, data=data)
 
   def stop(step, state, metrics):
@@ -93,7 +101,7 @@ def test_an_interrupted_run_ends_like_one_that_was_not(whole, tmp_path, data):
   assert Checkpoints(out / "checkpoints").steps()[-1] == 6
   result = jaxssl.fit(runs.reopen(out), out, resume=True, mesh=ONE, say=said.append)
   assert "Going on from step 6." in said
-  assert same(result.state, whole[0].state)
+  assert same(result.state, uninterrupted(experiment))
   steps = [r["step"] for r in read_metrics(out / "metrics.jsonl") if "loss" in r]
   assert steps == [3, 6, 9, 12]
 

@@ -159,7 +159,7 @@ def digits_net(projector: nn.Module, predictor: nn.Module | None = None):
 
 def digits_vit(**options) -> nn.Module:
   """Returns the ViT of the experiments on 8x8 digits: 16 patches of 2 pixels."""
-  return models.ViT(width=128, depth=4, heads=4, patch=2, **options)
+  return models.ViT(width=64, depth=3, heads=4, patch=2, **options)
 
 
 def digits_parts(
