@@ -17,6 +17,12 @@ VIEWS = two_views(VIEW)
 ONE_VIEW = many_views(VIEW)
 
 
+@experiment(
+  method="SwAV",
+  data="digits",
+  reaches="see benchmarks/results/methods.md",
+  cost="2 min on 2 CPU cores",
+)
 def swav_digits(
   run: Run = RUN,
   *,

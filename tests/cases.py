@@ -121,9 +121,9 @@ def one_view(key, image):
 
 
 def crops(key, image):
-  """Two views of the image and one of its corner, which is smaller."""
-  first, second = views(key, image)
-  return first, second, first[: SIDE // 2, : SIDE // 2]
+  """Two views of the image and the corner of another, which is smaller."""
+  key_views, key_corner = jax.random.split(key)
+  return *views(key_views, image), views(key_corner, image)[0][SIDE // 2 :, SIDE // 2 :]
 
 
 class Located(NamedTuple):
@@ -139,8 +139,8 @@ def located(key, image):
   return tuple(Located(view, rows) for view in views(key, image))
 
 
-class PoolEncoder(nn.Module):
-  """`Encoder` after the mean over rows: takes images of any size."""
+class CornerEncoder(nn.Module):
+  """`Encoder` that looks at the first 4 x 4 pixels: takes images of any size."""
 
   norm: str
   axis_name: str | None = None
@@ -148,13 +148,13 @@ class PoolEncoder(nn.Module):
   @nn.compact
   def __call__(self, x, *, train, keys=None):
     self.sow("intermediates", "patches", x.reshape(x.shape[0], x.shape[1], -1))
-    x = jnp.concatenate([x.mean((1, 2)), x.max((1, 2)), x[:, 0, 0], x[:, 1, 2]], axis=1)
+    x = x[:, : SIDE // 2, : SIDE // 2].reshape(x.shape[0], -1)
     return Layer(32, self.norm, self.axis_name)(x, train=train, keys=keys)
 
 
 def _multicrop(name, method, *, frozen=nothing, **options):
   def make(norm="batch", axis_name=None):
-    parts = [PoolEncoder(norm, axis_name), Head(norm, axis_name)]
+    parts = [CornerEncoder(norm, axis_name), Head(norm, axis_name)]
     return method(Siamese(*parts), crops, **options)
 
   return Case(name, make, frozen)
@@ -172,7 +172,7 @@ def _cpc(norm="batch", axis_name=None):
   del norm, axis_name  # the paper's encoder has no batch norm
   context = models.RowContext(width=8, blocks=1)
   return methods.cpc(
-    PatchEncoder(), context, one_view, patch=4, stride=2, steps=1, temperature=1.0
+    PatchEncoder(), context, one_view, patch=4, stride=2, steps=1, temperature=16.0
   )
 
 
@@ -272,6 +272,8 @@ CASES = (
     "tico",
     methods.tico,
     momentum=MOMENTUM,
+    beta=0.5,  # the covariance starts at 0; the loss rises until it has filled
+    rho=2.0,
     frozen=lambda state: (state.extra.target, state.extra.covariance),
   ),
   _multicrop("lejepa", methods.lejepa, slices=16),

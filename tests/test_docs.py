@@ -117,7 +117,13 @@ def test_tables_have_their_columns(name):
   assert len(facts(name)["failures"]) >= 3
 
 
-@pytest.mark.parametrize("name", NAMES)
+EVERYDAY = ("simclr", "swav", "vicregl", "ijepa")  # of whose snippets a step is traced
+
+
+@pytest.mark.parametrize(
+  "name",
+  [n if n in EVERYDAY else pytest.param(n, marks=pytest.mark.slow) for n in NAMES],
+)
 def test_snippets_build_a_method_that_trains(name):
   """And its state is the one on the page."""
   method, batch = built(name)

@@ -23,7 +23,8 @@ DIGITS = {
   "w_mse_digits": {"batch": 128},
 }
 NAMES = registry.names()
-EVERYDAY = [n for n in NAMES if n not in RGB]
+STEPPED = ("simclr", "moco_v2", "byol", "vicregl", "w_mse", "deepcluster_v2", "ijepa")
+EVERYDAY = [f"{n}_digits" for n in STEPPED] + ["seed_digits", "simclr_fashion_mnist"]
 
 
 @pytest.fixture(scope="module")

@@ -20,8 +20,9 @@ def moco_v2(
 ) -> Method:
   """MoCo v2 (He et al., arXiv 1911.05722, equation 1; Chen et al., 2003.04297).
 
-  Batch norm sees the global batch, so the official code's shuffling of keys between
-  devices, which hides per-device statistics, has nothing to hide.
+  Batch norm sees the global batch. The official code normalises per device and shuffles
+  the keys between devices, so that a key cannot be told from the queue by statistics it
+  shares with its query; here large batches, whose statistics vary less, do that.
 
   Args:
     net: encoder and projector (Linear, ReLU, Linear in the paper).
