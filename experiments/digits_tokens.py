@@ -36,7 +36,7 @@ def dino_digits(
   teacher_temperature: float = 0.04,
   momentum: float = 0.99,
   freeze: float = 0.01,
-  learning_rate: float = 2e-3,
+  learning_rate: float = 5e-4,
   weight_decay: float = 1e-4,
 ) -> Parts:
   """DINO on digits, with two views.
@@ -77,7 +77,7 @@ def ibot_digits(
   teacher_temperature: float = 0.04,
   momentum: float = 0.99,
   freeze: float = 0.01,
-  learning_rate: float = 2e-3,
+  learning_rate: float = 5e-4,
   weight_decay: float = 1e-4,
 ) -> Parts:
   """iBOT on digits with a ViT: patches of 2 pixels, block masks.
@@ -123,7 +123,7 @@ def dinov2_digits(
   momentum: float = 0.99,
   koleo_weight: float = 0.1,
   freeze: float = 0.01,
-  learning_rate: float = 2e-3,
+  learning_rate: float = 5e-4,
   weight_decay: float = 1e-4,
 ) -> Parts:
   """DINOv2's terms on digits with a ViT: Sinkhorn teacher, KoLeo, registers.
@@ -166,7 +166,7 @@ def ijepa_digits(
   run: Run = RUN,
   *,
   momentum: float = 0.99,
-  learning_rate: float = 2e-3,
+  learning_rate: float = 5e-4,
   weight_decay: float = 1e-4,
 ) -> Parts:
   """I-JEPA on digits with a ViT: no colour, no noise, no crops beside the warp.

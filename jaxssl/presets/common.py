@@ -158,8 +158,13 @@ def digits_net(projector: nn.Module, predictor: nn.Module | None = None):
 
 
 def digits_vit(**options) -> nn.Module:
-  """Returns the ViT of the experiments on 8x8 digits: 16 patches of 2 pixels."""
-  return models.ViT(width=64, depth=3, heads=4, patch=2, **options)
+  """Returns the ViT of the experiments on 8x8 digits: 16 patches of 2 pixels.
+
+  Its positions are learned from near 0: fixed ones are several times larger than what
+  four pixels put in, and the features say where a patch is and not what it shows.
+  """
+  positions = partial(models.LearnedPositions, grid=(4, 4))
+  return models.ViT(width=64, depth=3, heads=4, patch=2, positions=positions, **options)
 
 
 def digits_parts(
