@@ -324,7 +324,7 @@ def cpc_digits(
   run: Run = RUN,
   *,
   ahead: int = 2,
-  learning_rate: float = 2e-3,
+  learning_rate: float = 5e-4,
   weight_decay: float = 1e-4,
 ) -> Parts:
   """CPC for images on digits: patches of 4 pixels on a grid of 3 x 3.

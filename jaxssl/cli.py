@@ -58,22 +58,42 @@ def _error(message: str) -> int:
   return 2
 
 
+FEW = 12  # experiments that `list` shows in full
+
+
 def list_command(argv: Sequence[str]) -> None:
-  """Prints the table of experiments."""
+  """Prints the table of experiments; of many, a line each."""
   import rich
   from rich.table import Table
 
   from jaxssl import registry
+  from jaxssl.errors import InputError, nearest
 
-  _parser("list", "Show the registered experiments.").parse_args(argv)
-  table = Table(box=None, header_style="bold")
-  table.add_column("experiment", no_wrap=True)
-  for title in ("method", "data", "reaches", "cost"):
-    table.add_column(title)
-  for name, entry in registry.names().items():
-    also = "".join(f"\n({alias})" for alias in entry.aliases)
-    table.add_row(name + also, entry.method, entry.data, entry.reaches, entry.cost)
+  parser = _parser("list", "Show the registered experiments.")
+  parser.add_argument("word", nargs="?", default="", help="part of the name or data")
+  word, known = parser.parse_args(argv).word, registry.names()
+  shown = {n: e for n, e in known.items() if word in n or word in e.data}
+  if not shown:
+    raise InputError(f"No experiment matches '{word}'.{nearest(word, known)}")
+  brief = len(shown) > FEW
+  table = Table(box=None, header_style="bold", caption_justify="left")
+  rows = [_list_row(name, entry, brief) for name, entry in shown.items()]
+  for title in rows[0]:
+    table.add_column(title, no_wrap=brief or title == "experiment")
+  table.columns[0].min_width = max(len(row["experiment"]) for row in rows)
+  for row in rows:
+    table.add_row(*row.values())
   rich.print(table)
+  if brief:
+    print(f"{len(shown)} experiments; `jaxssl list WORD` shows some in full.")
+
+
+def _list_row(name, entry, brief):
+  if brief:
+    return {"experiment": name, "reaches": entry.reaches}
+  also = "".join(f"\n({alias})" for alias in entry.aliases)
+  rest = {"data": entry.data, "reaches": entry.reaches, "cost": entry.cost}
+  return {"experiment": name + also, "method": entry.method, **rest}
 
 
 def train_command(argv: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxssl import cli
+from jaxssl import cli, registry
 
 TOY = str(pathlib.Path(__file__).parent / "toy.py") + ":toy"
 
@@ -40,11 +40,25 @@ def test_no_command_shows_the_usage(capsys):
   assert "jaxssl train --resume RUN" in capsys.readouterr().out
 
 
-def test_list_names_methods_data_results_and_costs(capsys):
+def test_list_has_a_line_for_every_experiment(capsys):
   assert cli.main(["list"]) == 0
+  lines = capsys.readouterr().out.splitlines()
+  names = registry.names()
+  assert [line.split()[0] for line in lines[1 : len(names) + 1]] == list(names)
+  assert "1/5/10 labels" in "".join(lines)
+
+
+def test_list_with_a_word_names_data_results_and_costs(capsys):
+  assert cli.main(["list", "simclr_"]) == 0
   text = capsys.readouterr().out
-  for word in ("simclr_digits", "moco_v2_digits", "VICReg", "fashion_mnist", "min"):
+  for word in ("simclr_digits", "fashion_mnist", "97", "min"):
     assert word in text
+  assert "vicreg" not in text
+
+
+def test_list_of_nothing_shows_the_nearest_name(capsys):
+  assert cli.main(["list", "swav_digit5"]) == 2
+  assert "swav_digits" in capsys.readouterr().err
 
 
 def test_help_shows_settings_with_defaults_and_meanings(capsys):
