@@ -149,7 +149,9 @@ def line(title: str, rows: list[dict], runs_of: list[dict]) -> str:
   """One line of the table: means and deviations over the seeds."""
   values = [scores(row) for row in rows]
   mean, deviation = np.mean(values, axis=0), np.std(values, axis=0)
-  cells = [f"{m:.1f} ± {d:.1f}" for m, d in zip(mean, deviation, strict=True)]
+  pairs = zip(mean, deviation, strict=True)
+  one = len(rows) == 1  # which has no deviation
+  cells = [f"{m:.1f}" if one else f"{m:.1f} ± {d:.1f}" for m, d in pairs]
   means = [f"{np.mean([r[n] for r in runs_of]):.0f}" for n in MEASURED if runs_of]
   rank, seconds = means or ("", "")
   return f"| {title} | {' | '.join(cells)} | {rank} | {len(rows)} | {seconds} |"
