@@ -141,7 +141,7 @@ def _shares(path):
 
 
 def _row_as_shares(row):
-  shares = {n: row[n] / 100 for n in ("knn", "linear") if n in row}
+  shares = {n: row[n] / 100 for n in ("knn", "linear", "clusters") if n in row}
   few = {n: [x / 100 for x in pair] for n, pair in row.get("few_label", {}).items()}
   return {"features": row["features"], **shares, "few_label": few}
 

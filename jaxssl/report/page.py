@@ -169,6 +169,7 @@ def _columns(rows) -> list[Column]:
   plain = [
     Column("knn", "kNN", "With nearest neighbours", _plain(rows, "knn")),
     Column("linear", "linear probe", "With a linear probe", _plain(rows, "linear")),
+    Column("clusters", "clusters", "By clusters alone", _plain(rows, "clusters")),
   ]
   return [column for column in (*plain, *few) if any(column.scores)]
 
