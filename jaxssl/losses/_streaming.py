@@ -45,6 +45,11 @@ class RowTerms(NamedTuple):
   positive_sum: jax.Array
   positives: jax.Array
 
+  def attraction(self) -> jax.Array:
+    """Log-partition minus the mean positive logit; 0 for rows without positives."""
+    mean = self.positive_sum / jnp.maximum(self.positives, 1.0)
+    return jnp.where(self.positives > 0, self.log_partition - mean, 0.0)
+
 
 Rule = Callable[[Tags, Tags], tuple[jax.Array, jax.Array]]
 

@@ -236,10 +236,8 @@ def _against_negatives(query, positive, negatives, temperature, block_size):
 
 
 def _attract(rule, queries, candidates, tags, block_size):
-  """Log-partition minus the mean positive logit; 0 for rows without positives."""
   terms = row_terms(rule, queries, candidates, tags, tags, block_size=block_size)
-  mean = terms.positive_sum / jnp.maximum(terms.positives, 1.0)
-  return jnp.where(terms.positives > 0, terms.log_partition - mean, 0.0)
+  return terms.attraction()
 
 
 def _positive_weights(z_a, z_b, sigma):

@@ -238,10 +238,8 @@ def _attract_views(rule, z_a, z_b, temperature, ring):
 
 
 def _attract(rule, queries, candidates, tags, ring):
-  """Log-partition minus the mean positive logit; 0 for rows without positives."""
   terms = ring_row_terms(rule, queries, candidates, tags, tags, **ring._asdict())
-  mean = terms.positive_sum / jnp.maximum(terms.positives, 1.0)
-  return jnp.where(terms.positives > 0, terms.log_partition - mean, 0.0)
+  return terms.attraction()
 
 
 def _numbers(x, ring):

@@ -9,11 +9,11 @@ import jax.numpy as jnp
 from jax.lax import stop_gradient
 
 from jaxssl.core import Method
+from jaxssl.methods.common import frozen_until
 from jaxssl.methods.prototypes import (
   GLOBALS,
   check_crops,
   class_loss,
-  held,
   init_with_prototypes,
   move_teacher,
   moved_center,
@@ -107,7 +107,7 @@ def dino(
       slow_net, extra.target["net"], extra.target_stats, crops[:GLOBALS], net_keys
     )
     features = l2_normalize(stop_gradient(jnp.stack([e.projection for e in teacher])))
-    last = held(params["last_layer"], step, freeze_steps)
+    last = frozen_until(step, freeze_steps, params["last_layer"])
     rows, entropy = class_loss(
       [scores(e.projection, last) for e in student],
       stop_gradient(scores(features, extra.target["last_layer"])),

@@ -11,10 +11,10 @@ from jax.lax import stop_gradient
 
 from jaxssl import losses
 from jaxssl.core import Method
+from jaxssl.methods.common import frozen_until
 from jaxssl.methods.prototypes import (
   GLOBALS,
   across_views,
-  held,
   init_with_prototypes,
   move_teacher,
   prototype_entropy,
@@ -140,7 +140,7 @@ def dinov2(
     return outputs, extra._replace(stats=stats, target_stats=target_stats)
 
   def objective(params, extra, outputs, step):
-    last = held(params["last_layer"], step, freeze_steps)
+    last = frozen_until(step, freeze_steps, params["last_layer"])
     target_last = stop_gradient(extra.target["last_layer"])
     temperature = teacher_temperature(step)
     balance = partial(balanced, epsilon=temperature, iterations=iterations)

@@ -10,10 +10,10 @@ from jax.lax import stop_gradient
 
 from jaxssl import losses
 from jaxssl.core import Method
+from jaxssl.methods.common import frozen_until
 from jaxssl.methods.prototypes import (
   GLOBALS,
   class_loss,
-  held,
   init_with_prototypes,
   move_teacher,
   moved_center,
@@ -127,7 +127,7 @@ def ibot(
       slow_net, extra.target["net"], extra.target_stats, crops[:GLOBALS], net_keys
     )
     teacher = jax.tree.map(stop_gradient, teacher)
-    last = held(params["last_layer"], step, freeze_steps)
+    last = frozen_until(step, freeze_steps, params["last_layer"])
     target_last = stop_gradient(extra.target["last_layer"])
     rows, entropy = class_loss(
       [scores(z, last) for z in class_projections(globals_, locals_)],

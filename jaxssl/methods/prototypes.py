@@ -6,12 +6,11 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import optax
-from jax.lax import stop_gradient
 from jax.scipy.special import entr
 
-from jaxssl import losses
+from jaxssl import evals, losses
 from jaxssl.errors import InputError
+from jaxssl.methods.common import move_target
 from jaxssl.models.siamese import init_on_views, output_shapes
 from jaxssl.ops import l2_normalize
 
@@ -50,11 +49,6 @@ def check_crops(crops: tuple) -> None:
       f"`views` made {len(crops)} crop(s); self-distillation needs two global crops "
       "first, then any number of local ones."
     )
-
-
-def held(last_layer: jax.Array, step: jax.Array, freeze_steps: int) -> jax.Array:
-  """The last layer, without a gradient while `step < freeze_steps`."""
-  return jnp.where(step < freeze_steps, stop_gradient(last_layer), last_layer)
 
 
 def scores(features: jax.Array, last_layer: jax.Array) -> jax.Array:
@@ -135,7 +129,7 @@ def moved_center(
 
 def prototype_entropy(centred: jax.Array, temperature: jax.Array) -> jax.Array:
   """Entropy of the mean assignment in nats; 0 when all rows share one prototype."""
-  return entr(jax.nn.softmax(centred / temperature).mean(0)).sum()
+  return evals.prototype_entropy(jax.nn.softmax(centred / temperature))
 
 
 def teacher_metrics(
@@ -159,7 +153,6 @@ def move_teacher(momentum: Callable) -> Callable:
   """Builds `update`: the target towards all new parameters, after the optimiser."""
 
   def update(params, extra, step):
-    target = optax.incremental_update(params, extra.target, 1.0 - momentum(step))
-    return params, extra._replace(target=target)
+    return params, move_target(params, extra, momentum(step))
 
   return update

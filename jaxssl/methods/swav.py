@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.lax import stop_gradient
 
-from jaxssl import losses
+from jaxssl import evals, losses
 from jaxssl.core import Method
 from jaxssl.errors import InputError
 from jaxssl.methods.common import frozen_until
@@ -102,8 +102,7 @@ def swav(
       for i in range(ASSIGNING)
     ]
     loss = _swapped(scores, codes, temperature)
-    mean = codes[0].mean(0)
-    entropy = -jnp.sum(mean * jnp.log(jnp.maximum(mean, 1e-12)))
+    entropy = evals.prototype_entropy(codes[0])
     return loss, (_remember(extra, z), {"prototype_entropy": entropy})
 
   def update(params, extra, step):
