@@ -60,6 +60,8 @@ class Method(NamedTuple):
     encode: (params, extra, batch, *, patches=False) -> features, [batch, dim].
     update: (params, extra, step) -> params, extra, after the optimiser: EMA target.
     refresh: (state, batches, key) -> state, between epochs, outside jit; or None.
+    show: (params, extra, batch, keys) -> {"original | rebuilt": images, ...} for the
+      report, [rows, columns, height, width, channels] in [0, 1]; pure; or None.
   """
 
   init: Callable
@@ -68,6 +70,7 @@ class Method(NamedTuple):
   encode: Callable
   update: Callable = _keep
   refresh: Callable | None = None
+  show: Callable | None = None
 
 
 def init_state(

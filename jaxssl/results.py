@@ -12,12 +12,15 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxssl import core, evals, report, runs
+from jaxssl.augment import crop_view
 from jaxssl.data.sources import Source, skipped_message
-from jaxssl.log import read_metrics, write_json
+from jaxssl.errors import InputError, nearest
+from jaxssl.log import Progress, read_metrics, write_json
 from jaxssl.ops.numerics import to_float
 from jaxssl.registry import Experiment
 
 LOOK_TRAIN, LOOK_TEST = 4096, 1024  # images of a look while training
+AUGMENTS = ("views", "light", "none")  # of a fine-tuning
 REPORT_TEST = 1000  # images of the map and of the neighbours
 
 
@@ -106,6 +109,101 @@ def evaluate(
   )
 
 
+def finetune(
+  experiment: Experiment,
+  out: pathlib.Path,
+  state: core.TrainState,
+  mesh: Mesh,
+  *,
+  fractions: Sequence[float] = (0.01, 0.1, 1.0),
+  recipe: evals.FineTuning = evals.RECIPE,
+  augment: str = "views",
+  seed: int = 0,
+  say: Callable[[str], None] = print,
+) -> evals.Table:
+  """Fine-tunes the untrained and the trained encoder; writes `finetune.json`.
+
+  Args:
+    experiment: the experiment; its data set is trained and evaluated on.
+    out: the run's folder.
+    state: of the trained run.
+    mesh: where the states are.
+    fractions: shares of the labels, each in (0, 1].
+    recipe: the settings.
+    augment: one of `AUGMENTS`: the run's first view where it keeps the shape of an
+      example (else nothing), a light crop and flip, or nothing.
+    seed: of the choice of the labels, the order and the augmentation.
+    say: is told what begins.
+
+  Returns:
+    The table, accuracies in percent; raw inputs have none.
+
+  Raises:
+    InputError: if a setting is out of its range.
+  """
+  evals.check_recipe(recipe, fractions=fractions)
+  function, described = make_augment(experiment, augment)
+  line = evals.finetune_line(recipe, described)
+  if reason := evals.unusable(experiment.data):
+    return evals.Table([], [line], reason)
+  options = {"recipe": recipe, "augment": function, "seed": seed, "watch": _progress}
+  first = runs.make_init(experiment, mesh)()
+  rows = [{"features": evals.raw_name(experiment.data)}]
+  for name, found in (("untrained encoder", first), ("trained encoder", state)):
+    scores = {}
+    for fraction in sorted(fractions):
+      say(f"Fine-tuning the {name} on {100 * fraction:g} % of the labels.")
+      scores[str(fraction)] = _finetuned(experiment, found, fraction, options)
+    rows.append({"features": name, "finetune": scores})
+  table = evals.Table(rows, [line], "")
+  write_json(out / "finetune.json", table._asdict())
+  return table
+
+
+def _finetuned(experiment, state, fraction, options):
+  method, data = experiment.method, experiment.data
+  encode = lambda v, x: method.encode(v["params"], v["extra"], {"input": x})
+  variables = runs.variables_of(state)
+  return evals.finetune(encode, variables, data, fraction=fraction, **options)
+
+
+def _progress(steps, batch):
+  return Progress(steps, start=0, batch=batch)
+
+
+def make_augment(experiment: Experiment, name: str) -> tuple[Callable, str]:
+  """Returns what fine-tuning does to an example, and how the table calls it.
+
+  Args:
+    experiment: its views and the shape of its examples.
+    name: one of `AUGMENTS`.
+
+  Returns:
+    (key, example) -> example of the same shape; a few words.
+
+  Raises:
+    InputError: if the name is another, or a crop is asked of what is no image.
+  """
+  nothing = lambda key, example: example
+  example = to_float(runs.example_batch(experiment, 1)["input"])[0]
+  if name not in AUGMENTS:
+    raise InputError(
+      f"There is no augmentation '{name}'.{nearest(name, AUGMENTS)} There are: "
+      f"{', '.join(AUGMENTS)}."
+    )
+  if name == "none":
+    return nothing, "none"
+  if name == "light":
+    if example.ndim != 3:
+      raise InputError(f"'light' crops images, not examples of shape {example.shape}.")
+    light = crop_view(example.shape[:2], scale=(0.5, 1.0))
+    return light, "crop of half the area or more, flip"
+  first = lambda key, example: experiment.views(key, example)[0]
+  made = jax.eval_shape(first, jax.random.key(0), example)
+  same = getattr(made, "shape", None) == example.shape
+  return (first, "the run's first view") if same else (nothing, "none")
+
+
 def write_report(
   experiment: Experiment, out: pathlib.Path, state: core.TrainState, mesh: Mesh
 ) -> pathlib.Path:
@@ -120,8 +218,9 @@ def write_report(
     title=f"{experiment.name} ({out})",
     config=experiment.settings,
     metrics=[_knn_as_share(row) for row in metrics],
-    evaluation=_shares(out / "evaluation.json"),
+    evaluation=_shares(out),
     views=sample_views(experiment, rows=6),
+    pictures=pictures(experiment, state, rows=8),
     embedding=features,
     labels=shown.get("label"),
     images=np.asarray(to_float(shown["input"])),
@@ -132,18 +231,24 @@ def write_report(
   )
 
 
-def _shares(path):
-  """The rows of `evaluation.json` as the report wants them: trained first, shares."""
-  if not path.is_file():
-    return []
-  rows = json.loads(path.read_text())["rows"]
-  return [_row_as_shares(row) for row in reversed(rows)]
+def _shares(out):
+  """The rows of the evaluations as the report wants them: trained first, shares."""
+  rows = {}
+  for name in ("evaluation.json", "finetune.json"):
+    for row in _read_rows(out / name):
+      rows[row["features"]] = rows.get(row["features"], {}) | row
+  return [_row_as_shares(row) for row in reversed(rows.values())]
+
+
+def _read_rows(path):
+  return json.loads(path.read_text())["rows"] if path.is_file() else []
 
 
 def _row_as_shares(row):
   shares = {n: row[n] / 100 for n in ("knn", "linear", "clusters") if n in row}
   few = {n: [x / 100 for x in pair] for n, pair in row.get("few_label", {}).items()}
-  return {"features": row["features"], **shares, "few_label": few}
+  tuned = {n: x / 100 for n, x in row.get("finetune", {}).items()}
+  return {"features": row["features"], **shares, "few_label": few, "finetune": tuned}
 
 
 def _knn_as_share(row):
@@ -159,8 +264,22 @@ def sample_views(experiment: Experiment, *, rows: int) -> np.ndarray:
   keys = jax.random.split(jax.random.key(experiment.run.seed), len(batch))
   views = jax.jit(jax.vmap(experiment.views))(keys, batch)
   originals = np.asarray(to_float(batch))
-  same = [np.asarray(v) for v in views if v.shape == originals.shape]
+  leaves = jax.tree.leaves(views)
+  same = [np.asarray(v) for v in leaves if v.shape == originals.shape]
   return np.stack([originals, *same], axis=1)
+
+
+def pictures(
+  experiment: Experiment, state: core.TrainState, *, rows: int
+) -> dict[str, np.ndarray]:
+  """Returns what the method shows of test (or training) examples, by caption."""
+  show, data = experiment.method.show, experiment.data
+  if show is None:
+    return {}
+  batch = evenly(data.train if data.test is None else data.test, rows)
+  keys = jax.random.split(jax.random.key(experiment.run.seed), rows)
+  made = jax.jit(show)(state.params, state.extra, batch, keys)
+  return {caption: np.asarray(images) for caption, images in made.items()}
 
 
 def environment(metrics: Sequence[dict]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from jax.lax import stop_gradient
 from jaxssl.core import Method
 from jaxssl.models.siamese import (
   apply,
+  apply_still,
   apply_views,
   draw_views,
   fold_in_rows,
@@ -141,7 +142,8 @@ class QueueExtra(NamedTuple):
   Attributes:
     stats: the query encoder's batch statistics.
     target: moving average of the parameters: the key encoder.
-    target_stats: the key encoder's batch statistics, from its own passes.
+    target_stats: the key encoder's batch statistics, from its own passes; with EMAN a
+      moving average of the query encoder's.
     queue: [size, dim] unit keys of earlier batches.
     pointer: int32 [], the row of the queue that is overwritten next.
   """
@@ -160,6 +162,7 @@ def queue_method(
   queue_size: int,
   momentum: float,
   loss: Callable,
+  eman: bool = False,
 ) -> Method:
   """A query of the net, a key of its moving average, and a queue of earlier keys.
 
@@ -172,6 +175,8 @@ def queue_method(
     queue_size: keys kept; a multiple of the batch.
     momentum: of the key encoder.
     loss: (query, key, queue) -> [batch]; the last two are unit rows without gradient.
+    eman: whether the key encoder normalises by a moving average of the query encoder's
+      statistics, with the same momentum (EMAN, arXiv 2101.08482), not by its batch.
 
   Returns:
     The method; its state is a `QueueExtra`.
@@ -189,9 +194,7 @@ def queue_method(
     del step
     (first, second), net_keys = draw_views(views, keys, batch["input"])
     query, stats = apply(net, params, extra.stats, first, fold_in_rows(net_keys, 0))
-    key, target_stats = apply(
-      net, extra.target, extra.target_stats, second, fold_in_rows(net_keys, 1)
-    )
+    key, target_stats = look(extra, second, fold_in_rows(net_keys, 1))
     outputs = query.projection, stop_gradient(l2_normalize(key.projection))
     return outputs, extra._replace(stats=stats, target_stats=target_stats)
 
@@ -202,8 +205,18 @@ def queue_method(
     queue, pointer = enqueue(extra.queue, extra.pointer, key)
     return rows.mean(), (extra._replace(queue=queue, pointer=pointer), {})
 
+  def look(extra, view, keys):
+    if not eman:
+      return apply(net, extra.target, extra.target_stats, view, keys)
+    key = apply_still(net, extra.target, extra.target_stats, view)
+    return key, extra.target_stats
+
   def update(params, extra, step):
     del step
+    if eman:
+      old, new = extra.target_stats, extra.stats
+      moved = optax.incremental_update(new, old, 1.0 - momentum)
+      extra = extra._replace(target_stats=moved)
     return params, move_target(params, extra, momentum)
 
   encode = make_encode(net, lambda params, extra: (params, extra.stats))

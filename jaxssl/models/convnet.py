@@ -7,7 +7,13 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl.errors import InputError
-from jaxssl.models.layers import BatchNorm, Factory, check_images, he_init
+from jaxssl.models.layers import (
+  BatchNorm,
+  Factory,
+  check_images,
+  flatten_map,
+  he_init,
+)
 
 
 class Conv3x3(nn.Module):
@@ -82,9 +88,15 @@ class ConvNet(nn.Module):
   axis_name: str | None = None
   dtype: Any = jnp.float32
 
-  @nn.compact
   def __call__(self, x: jax.Array, *, train: bool, keys: jax.Array | None = None):
     """Maps images [batch, height, width, channels] to features [batch, widths[-1]]."""
+    patches = flatten_map(self.feature_map(x, train=train, keys=keys))
+    self.sow("intermediates", "patches", patches)
+    return jnp.mean(patches, axis=1)
+
+  @nn.compact
+  def feature_map(self, x: jax.Array, *, train: bool, keys: jax.Array | None = None):
+    """Maps images to features before the mean, [batch, rows, columns, widths[-1]]."""
     check_images(x)
     if len(self.widths) != len(self.pools):
       raise InputError(
@@ -94,9 +106,7 @@ class ConvNet(nn.Module):
       x = Conv3x3(width, 1, dtype=self.dtype, name=f"conv{i}")(x, train=train)
       x = nn.relu(self._norm(i)(x, train=train))
       x = x if pool == 1 else _average_pool(x, pool)
-    patches = x.reshape(x.shape[0], -1, x.shape[-1]).astype(jnp.float32)
-    self.sow("intermediates", "patches", patches)
-    return jnp.mean(patches, axis=1)
+    return x.astype(jnp.float32)
 
   def _norm(self, i):
     return self.norm(axis_name=self.axis_name, dtype=self.dtype, name=f"norm{i}")

@@ -14,6 +14,7 @@ from jaxssl.models.layers import (
   LayerScale,
   check_images,
   drop_rates,
+  flatten_map,
   normal_init,
   squares,
 )
@@ -88,7 +89,10 @@ class ConvNeXt(nn.Module):
   drop_path: float | tuple[float, ...] = 0.0
   dtype: Any = jnp.float32
 
-  @nn.compact
+  def setup(self):
+    """Makes the norm of the mean; the rest is made where it is used."""
+    self.norm = LayerNorm()
+
   def __call__(self, x: jax.Array, *, train: bool, keys: jax.Array | None = None):
     """Maps images [batch, height, width, channels] to features [batch, channels[-1]].
 
@@ -106,6 +110,13 @@ class ConvNeXt(nn.Module):
     Raises:
       InputError: `x` is not a batch of float images, or they are too small.
     """
+    patches = flatten_map(self.feature_map(x, train=train, keys=keys))
+    self.sow("intermediates", "patches", patches)
+    return self.norm(jnp.mean(patches, axis=1), train=train)
+
+  @nn.compact
+  def feature_map(self, x: jax.Array, *, train: bool, keys: jax.Array | None = None):
+    """Maps images to what is before mean and norm, [batch, rows, columns, dim]."""
     check_images(x)
     self._check()
     rates = iter(drop_rates(self.drop_path, sum(self.layers)))
@@ -114,9 +125,7 @@ class ConvNeXt(nn.Module):
       for i in range(count):
         block = self._block(next(rates), f"stage{stage + 1}_block{i + 1}")
         x = block(x, train=train, keys=keys)
-    patches = x.reshape(x.shape[0], -1, x.shape[-1]).astype(jnp.float32)
-    self.sow("intermediates", "patches", patches)
-    return LayerNorm(name="norm")(jnp.mean(patches, axis=1), train=train)
+    return x.astype(jnp.float32)
 
   def _check(self):
     if len(self.layers) != len(self.channels):

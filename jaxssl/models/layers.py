@@ -41,6 +41,11 @@ def check_images(x: jax.Array) -> None:
     )
 
 
+def flatten_map(x: jax.Array) -> jax.Array:
+  """Returns a map [batch, rows, columns, dim] as [batch, rows * columns, dim]."""
+  return x.reshape(x.shape[0], -1, x.shape[-1])
+
+
 def squares(x: jax.Array, side: int) -> jax.Array:
   """Cuts maps into squares; rows and columns that don't fill one are left out.
 

@@ -14,7 +14,13 @@ import jax.numpy as jnp
 
 from jaxssl.errors import InputError
 from jaxssl.models.convnet import conv3x3
-from jaxssl.models.layers import BatchNorm, Factory, check_images, he_init
+from jaxssl.models.layers import (
+  BatchNorm,
+  Factory,
+  check_images,
+  flatten_map,
+  he_init,
+)
 
 SMALL = 8  # side up to which a 3x3 convolution is one matrix product
 
@@ -164,7 +170,6 @@ class ResNet(nn.Module):
   axis_name: str | None = None
   dtype: Any = jnp.float32
 
-  @nn.compact
   def __call__(self, x: jax.Array, *, train: bool, keys: jax.Array | None = None):
     """Maps images [batch, height, width, channels] to features [batch, dim].
 
@@ -181,6 +186,13 @@ class ResNet(nn.Module):
     Raises:
       InputError: `x` is not a batch of float images.
     """
+    patches = flatten_map(self.feature_map(x, train=train, keys=keys))
+    self.sow("intermediates", "patches", patches)
+    return jnp.mean(patches, axis=1)
+
+  @nn.compact
+  def feature_map(self, x: jax.Array, *, train: bool, keys: jax.Array | None = None):
+    """Maps images to features before the mean, [batch, rows, columns, dim]."""
     check_images(x)
     self._check()
     norm = partial(self.norm, axis_name=self.axis_name, dtype=self.dtype)
@@ -190,9 +202,7 @@ class ResNet(nn.Module):
       for i in range(count):
         stride = 2 if stage > 0 and i == 0 else 1
         x = self._block(stage, i, stride, norm)(x, train=train)
-    patches = x.reshape(x.shape[0], -1, x.shape[-1]).astype(jnp.float32)
-    self.sow("intermediates", "patches", patches)
-    return jnp.mean(patches, axis=1)
+    return x.astype(jnp.float32)
 
   def _check(self):
     if len(self.layers) != len(self.channels):

@@ -6,7 +6,7 @@ code, no network, and the same inputs give the same bytes.
 
 import base64
 import importlib.resources
-import math
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxssl.errors import InputError
-from jaxssl.report import plots
+from jaxssl.report import plots, scores
 from jaxssl.report.curves import CURVES, MEASURES
 
 SMALL = (2.3, 1.6)  # inches of a measure's curve: four in a row
@@ -39,6 +39,7 @@ def write(
   metrics: Sequence[Mapping[str, Any]] = (),
   evaluation: Sequence[Mapping[str, Any]] = (),
   views: np.ndarray | None = None,
+  pictures: Mapping[str, np.ndarray] | None = None,
   embedding: np.ndarray | None = None,
   labels: np.ndarray | None = None,
   images: np.ndarray | None = None,
@@ -59,9 +60,12 @@ def write(
       also as "measure/KEY", which then counts}; of rows with the same step the last
       one counts. `knn` is a fraction; `warning` is a sentence on a collapse.
     evaluation: rows {"features": name, "knn": fraction | None, "linear": fraction |
-      None, "few_label": {"10": [mean, std], ...}}; the first row is the run's own
+      None, "few_label": {"10": [mean, std], ...}, "finetune": {"0.1": fraction,
+      ...}}, what is missing left out; the first row is the run's own
       features, the others are what to compare with.
     views: [n, 1 + views, h, w, c], each original before its views.
+    pictures: what the method made of test examples, by a caption that names the
+      columns ("original | rebuilt"): [n, columns, h, w, c].
     embedding: [n, dim] features of test examples.
     labels: [n] classes of those examples; negative: not known.
     images: [n, h, w, c] those examples, where they are images.
@@ -83,12 +87,13 @@ def write(
     _curves(metrics, evaluation),
     _collapse(metrics),
     _views(views),
+    *(_made(caption, images) for caption, images in (pictures or {}).items()),
     _map(embedding, labels, classes),
     _neighbours(neighbours, labels, images, classes),
     _pairs("Configuration", _flatten(config or {})),
     _pairs("Environment", _environment(environment or {})),
   )
-  head = _head(title, _result(evaluation), notes)
+  head = _head(title, scores.sentence(evaluation), notes)
   body = "\n".join([head, *(part.html for part in parts)])
   _write_files(Path(out) / "report", parts)
   page = Path(out) / "report.html"
@@ -150,124 +155,15 @@ def _missing(title, sentence):
 
 
 # ----------------------------------------------------------------------------------
-# The result in a sentence and in a table.
-
-
-class Column(NamedTuple):
-  """One protocol: its key, how a table and how a sentence call it, and its scores."""
-
-  key: str
-  heading: str
-  phrase: str
-  scores: tuple[tuple[float, float | None] | None, ...]  # (mean, std) by row
-
-
-def _columns(rows) -> list[Column]:
-  """Returns the protocols that at least one row has a score for."""
-  counts = {key for row in rows for key in row.get("few_label") or {}}
-  few = [_few_label_column(rows, key) for key in sorted(counts, key=int)]
-  plain = [
-    Column("knn", "kNN", "With nearest neighbours", _plain(rows, "knn")),
-    Column("linear", "linear probe", "With a linear probe", _plain(rows, "linear")),
-    Column("clusters", "clusters", "By clusters alone", _plain(rows, "clusters")),
-  ]
-  return [column for column in (*plain, *few) if any(column.scores)]
-
-
-def _few_label_column(rows, key):
-  unit = "label" if int(key) == 1 else "labels"
-  scores = tuple(
-    _score(*((row.get("few_label") or {}).get(key) or [None])) for row in rows
-  )
-  return Column(f"few_label {key}", str(key), f"With {key} {unit} a class", scores)
-
-
-def _plain(rows, key):
-  return tuple(_score(row.get(key)) for row in rows)
-
-
-def _score(mean, std=None):
-  return None if mean is None or not math.isfinite(mean) else (mean, std)
-
-
-def _percent(value):
-  return f"{100 * value:.1f}"
-
-
-def _result(rows) -> str:
-  """Returns the result as one sentence: few labels, else linear, else neighbours."""
-  columns = [column for column in _columns(rows) if column.scores[0]]
-  if not columns:
-    return "No evaluation was recorded for this run."
-  few = [column for column in columns if column.key.startswith("few_label")]
-  column = few[-1] if few else columns[-1]
-  first, *others = [
-    (_named(row), f"{_percent(score[0])}\u00a0%")
-    for row, score in zip(rows, column.scores, strict=True)
-    if score
-  ]
-  compared = "".join(f", {name} {percent}" for name, percent in others)
-  return f"{column.phrase} {first[0]} reached {first[1]}{compared}."
-
-
-def _named(row):
-  name = str(row["features"])
-  return f"the {name}" if name.startswith(("trained", "untrained")) else name
+# The scores, and the curves.
 
 
 def _evaluation(rows) -> Part:
   title = "What the features are worth"
-  columns = _columns(rows)
-  if not columns:
+  if not scores.columns(rows):
     return _missing(title, "No evaluation was recorded, or there are no labels.")
-  lines = [_scores_row(row, columns, i) for i, row in enumerate(rows)]
-  table = f"<thead>{_scores_head(columns)}</thead><tbody>{''.join(lines)}</tbody>"
-  few = any(column.key.startswith("few_label") for column in columns)
-  about = "Accuracy on the test set in %, the best of each column underlined." + (
-    " With few labels: mean ± standard deviation over draws of the labels."
-    if few
-    else ""
-  )
-  html = f'<div class="wide"><table class="scores">{table}</table></div>'
-  return Part(_section(title, html, about=about), {})
-
-
-def _scores_head(columns):
-  few = [column for column in columns if column.key.startswith("few_label")]
-  rows = 2 if few else 1
-  spanning = ["features", *(c.heading for c in columns if c not in few)]
-  cells = [f'<th scope="col" rowspan="{rows}">{escape(x)}</th>' for x in spanning]
-  if not few:
-    return f"<tr>{''.join(cells)}</tr>"
-  group = f'<th scope="colgroup" colspan="{len(few)}">labels a class</th>'
-  counts = "".join(f'<th scope="col">{escape(c.heading)}</th>' for c in few)
-  return f"<tr>{''.join(cells)}{group}</tr><tr>{counts}</tr>"
-
-
-def _scores_row(row, columns, i):
-  cells = "".join(_cell(column, i) for column in columns)
-  return f'<tr><th scope="row">{escape(str(row["features"]))}</th>{cells}</tr>'
-
-
-def _cell(column, i):
-  score = column.scores[i]
-  if score is None:
-    return "<td>–</td>"
-  mean, std = score
-  spread = "" if std is None else f" <small>± {_percent(std)}</small>"
-  if _percent(mean) == _best(column):
-    return f'<td class="best"><strong>{_percent(mean)}</strong>{spread}</td>'
-  return f"<td>{_percent(mean)}{spread}</td>"
-
-
-def _best(column):
-  """Returns the best score as shown, or None where there is nothing to compare."""
-  means = [score[0] for score in column.scores if score]
-  return _percent(max(means)) if len(means) > 1 else None
-
-
-# ----------------------------------------------------------------------------------
-# Curves.
+  html = f'<div class="wide">{scores.table(rows)}</div>'
+  return Part(_section(title, html, about=scores.about(rows)), {})
 
 
 def _curves(metrics, evaluation) -> Part:
@@ -363,7 +259,9 @@ def _references(curve, evaluation):
   if curve.key != "knn":
     return []
   rows = [(row["features"], row.get("knn")) for row in evaluation[1:]]
-  return [(str(name), curve.scale * value) for name, value in rows if _score(value)]
+  return [
+    (str(name), curve.scale * value) for name, value in rows if scores.score(value)
+  ]
 
 
 def _dashed(references):
@@ -404,12 +302,24 @@ def _views(views) -> Part:
     return _missing(title, "The views of this run are not images, or none were drawn.")
   views = plots.to_bytes(views)
   alt = f"A training image and {views.shape[1] - 1} views of it."
-  strips = [_image(plots.sheet(row[None]), alt, kind="strip") for row in views]
   about = "What training compares: an image of the data set, then random views of it."
-  html = (
-    f'<div class="strips" style="--columns: {views.shape[1]}">{"".join(strips)}</div>'
-  )
-  return Part(_section(title, html, about=about), {"views.png": plots.sheet(views)})
+  html = _section(title, _strips(views, alt), about=about)
+  return Part(html, {"views.png": plots.sheet(views)})
+
+
+def _strips(images, alt):
+  strips = [_image(plots.sheet(row[None]), alt, kind="strip") for row in images]
+  columns = images.shape[1]
+  return f'<div class="strips" style="--columns: {columns}">{"".join(strips)}</div>'
+
+
+def _made(caption, images) -> Part:
+  images = plots.to_bytes(images)
+  title = caption[:1].upper() + caption[1:]
+  about = "What the method makes of examples that it wasn't trained on."
+  html = _section(title, _strips(images, caption), about=about)
+  name = re.sub("[^a-z0-9]+", "_", caption.lower()).strip("_")
+  return Part(html, {f"{name}.png": plots.sheet(images)})
 
 
 def _map(embedding, labels, classes) -> Part:

@@ -37,6 +37,30 @@ def init_of(method, batch=None):
 # ---- targets and queues
 
 
+@pytest.mark.parametrize("eman", [False, True])
+def test_keys_of_eman_alone_do_not_see_their_batch(eman):
+  options = {"queue_size": 2 * cases.BATCH, "momentum": 0.9, "eman": eman}
+  method = methods.moco_v2(cases.net("batch"), cases.views, **options)
+  batch = cases.batch()
+  params, extra = method.init(jax.random.key(0), batch)
+  keys = jax.random.split(jax.random.key(1), cases.BATCH)
+  changed = {**batch, "input": batch["input"].at[1:].multiply(0.5)}
+  make = jax.jit(lambda batch: method.forward(params, extra, batch, keys, 0)[0][1])
+  same = np.allclose(make(batch)[0], make(changed)[0], atol=1e-6)
+  assert same == eman
+
+
+def test_eman_moves_the_key_statistics_towards_those_of_the_query():
+  method = methods.moco_v2(
+    cases.net("batch"), cases.views, queue_size=16, momentum=0.75, eman=True
+  )
+  params, extra = method.init(jax.random.key(0), cases.batch())
+  ones = jax.tree.map(jnp.ones_like, extra.stats)
+  zeros = jax.tree.map(jnp.zeros_like, extra.stats)
+  _, moved = method.update(params, extra._replace(stats=ones, target_stats=zeros), 0)
+  np.testing.assert_allclose(cases.flat(moved.target_stats), 0.25, rtol=1e-6)
+
+
 def test_moco_v3_is_the_scaled_sum_of_both_directions():
   p_a, p_b, t_a, t_b = (unit(s) for s in range(4))
   loss, _ = objective("moco_v3", ((p_a, p_b), (t_a, t_b)))

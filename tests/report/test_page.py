@@ -81,6 +81,7 @@ def run():
     "metrics": metrics(),
     "evaluation": evaluation(),
     "views": rng.uniform(size=(3, 4, 8, 8, 1)),
+    "pictures": {"original | rebuilt": rng.uniform(size=(2, 2, 8, 8, 1))},
     "embedding": embedding,
     "labels": np.arange(20) % 4,
     "images": rng.uniform(size=(20, 8, 8, 1)),
@@ -122,7 +123,9 @@ ORDER = [
 
 
 def test_the_sections_come_in_order(text):
-  assert headings(text) == ["Please note", *ORDER]
+  made = ORDER.index("Map of the features")
+  shown = [*ORDER[:made], "Original | rebuilt", *ORDER[made:]]
+  assert headings(text) == ["Please note", *shown]
   assert 'class="missing"' not in text
 
 
@@ -154,7 +157,8 @@ def test_the_page_holds_the_pictures_of_the_folder(written, text):
 
 def test_every_picture_is_a_png(written, text):
   files = sorted((written.parent / "report").iterdir())
-  assert {"views.png", "neighbours.png"} <= {file.name for file in files}
+  names = {file.name for file in files}
+  assert {"views.png", "original_rebuilt.png", "neighbours.png"} <= names
   inline = re.findall(r"data:image/png;base64,([\w+/=]+)", text)
   for png in [*map(base64.b64decode, inline), *(file.read_bytes() for file in files)]:
     image = Image.open(io.BytesIO(png))
