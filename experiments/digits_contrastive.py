@@ -336,9 +336,9 @@ def cpc_digits(
     weight_decay: Of the weights; biases and norms have none.
   """
   encoder = models.ConvNet(
-    widths=(64, 128, 256), pools=(1, 1, 2), norm=models.LayerNorm
+    widths=(32, 64, 128), pools=(1, 2, 1), norm=models.LayerNorm
   )
-  context = models.RowContext(width=256, blocks=2)
+  context = models.RowContext(width=128, blocks=2)
   method = methods.cpc(
     encoder, context, ONE_VIEW, patch=4, stride=2, steps=ahead, temperature=1.0
   )

@@ -1,14 +1,15 @@
-"""The command line: `jaxssl list | train | eval | embed | report`."""
+"""The command line: `jaxssl list | train | plan | eval | embed | report`."""
 
 import argparse
 import ctypes
 import functools
 import inspect
+import json
 import logging
 import pathlib
 import sys
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from jaxssl.errors import InputError, nearest
 
@@ -19,7 +20,9 @@ jaxssl: self-supervised learning in JAX
   jaxssl train NAME [--steps N] [--out RUN] pretrain, evaluate, report
   jaxssl train FILE.py:FUNCTION             the same for your own experiment
   jaxssl train --resume RUN                 go on exactly where a run stopped
+  jaxssl plan NAME --topology v5e:4x4       what a run takes on chips not here
   jaxssl eval RUN [knn|linear|few-label]    evaluate a run's features
+  jaxssl eval RUN finetune                  train all of it on 1, 10 and 100 % of labels
   jaxssl embed RUN --data DATA --out F.npz  features of your own files
   jaxssl report RUN                         write the run's page again
 
@@ -105,15 +108,44 @@ def train_command(argv: Sequence[str]) -> None:
     out, rest = _take_resume(argv)
     config = runs.read_config(out)
     entry = registry.find(config["experiment"])
-    asked = parse_settings(entry, config["settings"], rest, resume=True)
-    train.fit(runs.reopen(out, **asked), out, resume=True)
+    options = {n: LAUNCH[n] for n in ("mesh", "profile")}
+    asked = parse_settings(entry, config["settings"], rest, options)
+    launch = _launch(asked)
+    train.fit(runs.reopen(out, **asked), out, resume=True, **launch)
     return
   if not argv or argv[0].startswith("-"):
     raise InputError("Name an experiment (`jaxssl list` shows them), or --resume RUN.")
   entry = registry.find(argv[0])
-  settings = parse_settings(entry, registry.defaults(entry), argv[1:])
-  out = settings.pop("out")
-  train.fit(registry.build(argv[0], **settings), out)
+  settings = parse_settings(entry, registry.defaults(entry), argv[1:], LAUNCH)
+  out, launch = settings.pop("out"), _launch(settings)
+  train.fit(registry.build(argv[0], **settings), out, **launch)
+
+
+def _launch(settings):
+  """Takes where and how to run out of the settings, as arguments of `fit`."""
+  from jaxssl.mesh import make_mesh
+
+  mesh, profile = settings.pop("mesh"), settings.pop("profile")
+  return {"mesh": make_mesh(mesh), "profile": profile}
+
+
+class Option(NamedTuple):
+  """An option of a command that is no setting of the experiment."""
+
+  kind: Any
+  default: Any
+  help: str
+
+
+LAUNCH = {
+  "out": Option(
+    pathlib.Path | None, None, "Folder of the run (default: the next runs/NAME/N)."
+  ),
+  "mesh": Option(str, "", "Axes and sizes: data=4,fsdp=2 (default: all on data)."),
+  "profile": Option(
+    str, "", "Folder for a trace of warm steps (xprof, Perfetto)."
+  ),
+}
 
 
 def keep_freed_memory() -> None:
@@ -142,7 +174,7 @@ def _take_resume(argv):
 
 
 def parse_settings(
-  entry, defaults: dict[str, Any], argv: Sequence[str], *, resume: bool = False
+  entry, defaults: dict[str, Any], argv: Sequence[str], options: dict[str, Option]
 ) -> dict[str, Any]:
   """Parses `--setting value ...` by an experiment function's signature.
 
@@ -150,10 +182,10 @@ def parse_settings(
     entry: of the registry.
     defaults: every setting with the value that it has if it isn't given.
     argv: the arguments.
-    resume: without `--out`.
+    options: further options that are parsed along.
 
   Returns:
-    Every setting with its value and, unless `resume`, `out`.
+    Every setting and option with its value.
   """
   import dataclasses
 
@@ -165,8 +197,16 @@ def parse_settings(
       "jaxssl.fit(jaxssl.build(NAME, ...), OUT)."
     ) from error
 
-  out = tyro.conf.arg(help="Folder of the run (default: runs/NAME/N, the next free N).")
-  collect = _collector(entry.function, defaults, None if resume else out)
+  extra = {
+    name: Annotated[option.kind, tyro.conf.arg(help=option.help)]
+    for name, option in options.items()
+  }
+  kind = inspect.Parameter.KEYWORD_ONLY
+  parameters = [
+    inspect.Parameter(name, kind, default=options[name].default, annotation=hint)
+    for name, hint in extra.items()
+  ]
+  collect = _collector(entry.function, defaults, parameters)
   name = entry.function.__name__
   found = tyro.cli(
     collect,
@@ -177,7 +217,7 @@ def parse_settings(
   return {**dataclasses.asdict(found.pop("run")), **found}
 
 
-def _collector(function, defaults, out):
+def _collector(function, defaults, options):
   """The experiment's signature over a function that only returns its arguments."""
 
   @functools.wraps(function)
@@ -190,9 +230,7 @@ def _collector(function, defaults, out):
   changed = [run.replace(default=type(run.default)(**shared))]
   own = [p for n, p in parameters.items() if n != "run"]
   changed += [p.replace(default=defaults[p.name]) for p in own]
-  if out is not None:
-    kind, hint = inspect.Parameter.KEYWORD_ONLY, Annotated[pathlib.Path | None, out]
-    changed.append(inspect.Parameter("out", kind, default=None, annotation=hint))
+  changed += options
   changed = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in changed]
   collect.__signature__ = inspect.Signature(changed)
   collect.__annotations__ = {p.name: p.annotation for p in changed}
@@ -204,13 +242,94 @@ def eval_command(argv: Sequence[str]) -> None:
   """Evaluates a run and prints its table."""
   from jaxssl import evals, results
 
-  parser = _parser("eval", "Evaluate the features of a run.")
+  parser = _parser("eval", "Evaluate the features of a run, or fine-tune its encoder.")
   parser.add_argument("run", help="folder of the run")
-  known = tuple(evals.PROTOCOLS)
-  parser.add_argument("protocol", nargs="?", choices=known, help="default: all")
-  args = parser.parse_args(argv)
-  protocols = known if args.protocol is None else (args.protocol,)
-  print(evals.as_text(results.evaluate(*_opened(args.run), protocols=protocols)))
+  known, help = tuple(evals.PROTOCOLS), "default: all but finetune"
+  parser.add_argument("protocol", nargs="?", choices=(*known, "finetune"), help=help)
+  _add_finetune_options(parser)
+  options = vars(parser.parse_args(argv))
+  run, protocol = options.pop("run"), options.pop("protocol")
+  if protocol == "finetune":
+    print(evals.as_text(_finetune(run, options)))
+    return
+  if options:
+    flag = "--" + next(iter(options)).replace("_", "-")
+    raise InputError(f"{flag} is for fine-tuning: jaxssl eval RUN finetune {flag} ...")
+  protocols = known if protocol is None else (protocol,)
+  print(evals.as_text(results.evaluate(*_opened(run), protocols=protocols)))
+
+
+FINETUNE_HELP = {
+  "epochs": "passes over the labelled examples",
+  "minimum_steps": "few examples get more epochs, up to these steps",
+  "batch": "examples a step",
+  "learning_rate": "AdamW's highest",
+  "weight_decay": "AdamW's, of weights",
+  "layer_decay": "in a ViT, the rate of a block over that of the next",
+  "drop_path": "stochastic depth of the last residual branch",
+  "label_smoothing": "share of the target that all classes have alike",
+  "mixup": "parameter of the Beta distribution; 0 mixes nothing",
+}
+
+
+def _add_finetune_options(parser):
+  """Adds the options of fine-tuning; those that aren't given don't appear."""
+  from jaxssl import evals, results
+
+  add = functools.partial(
+    parser.add_argument_group("finetune").add_argument, default=argparse.SUPPRESS
+  )
+  shares = "shares of the labels of each class (0.01 0.1 1.0)"
+  add("--fractions", type=float, nargs="+", metavar="SHARE", help=shares)
+  views = "the run's first view, crop and flip, or nothing (views)"
+  add("--augment", choices=results.AUGMENTS, help=views)
+  for name, default in evals.RECIPE._asdict().items():
+    words = f"{FINETUNE_HELP[name]} ({default})"
+    add(f"--{name.replace('_', '-')}", type=type(default), metavar="N", help=words)
+  add("--seed", type=int, metavar="N", help="draws labels, order and views (0)")
+
+
+def _finetune(run, options):
+  from jaxssl import evals, results
+
+  chosen = {n: options.pop(n) for n in evals.RECIPE._fields if n in options}
+  recipe = evals.RECIPE._replace(**chosen)
+  evals.check_recipe(recipe, fractions=options.get("fractions", ()))
+  experiment, state, mesh = _opened(run)
+  out = pathlib.Path(run)
+  return results.finetune(experiment, out, state, mesh, recipe=recipe, **options)
+
+
+def plan_command(argv: Sequence[str]) -> None:
+  """Says what a run would take, for chips that are here or not."""
+  from jaxssl import plan, registry
+  from jaxssl.mesh import make_mesh
+
+  parser = _parser("plan", "Say what a run takes. Settings as for `jaxssl train`.")
+  parser.add_argument("name", help="experiment")
+  help = "v5e:4x4, v6e:16x16, v4:2x2x4...; default: the devices of this machine"
+  parser.add_argument("--topology", default="", help=help)
+  parser.add_argument("--mesh", default="", help="axes and sizes: data=8,fsdp=2")
+  most = "also find the largest batch that fits, up to this"
+  parser.add_argument("--find-batch", type=int, default=0, metavar="MOST", help=most)
+  parser.add_argument("--json", action="store_true", help="for programs")
+  args, rest = parser.parse_known_args(argv)
+  entry = registry.find(args.name)
+  settings = parse_settings(entry, plan.without_data(entry), rest, {})
+  mesh = make_mesh(args.mesh, plan.devices_of(args.topology))
+  make = lambda batch: plan.plan(
+    registry.build(args.name, **{**settings, "batch": batch}),
+    mesh,
+    topology=args.topology,
+  )
+  made = make(settings["batch"])
+  print(json.dumps(made._asdict()) if args.json else plan.as_text(made))
+  if args.find_batch or not made.fits:
+    most = args.find_batch or settings["batch"]
+    rows, _ = plan.largest_batch(make, unit=mesh.size, most=most)
+    print(f"largest batch that fits, up to {most:,}: {rows:,}", file=sys.stderr)
+  if not made.fits:
+    raise InputError(f"{args.name} does not fit; see above.")
 
 
 def embed_command(argv: Sequence[str]) -> None:
@@ -262,6 +381,7 @@ def _parser(command, description):
 COMMANDS = {
   "list": list_command,
   "train": train_command,
+  "plan": plan_command,
   "eval": eval_command,
   "embed": embed_command,
   "report": report_command,

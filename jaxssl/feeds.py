@@ -17,6 +17,7 @@ from jaxssl.data.sampler import in_order, index_block, indices, steps_per_epoch
 from jaxssl.measures import measured
 from jaxssl.mesh import replicated, rows_sharded
 from jaxssl.registry import Experiment
+from jaxssl.runs import placement
 
 PyTree = Any
 
@@ -51,13 +52,13 @@ def resident_feed(experiment: Experiment, mesh: Mesh) -> Feed:
   """The whole data set lies on the device; several steps are one dispatch."""
   data = jax.device_put(resident(experiment.data.train), replicated(mesh))
   k = steps_per_call(experiment)
-  whole = replicated(mesh)
+  placed, whole = placement(experiment, mesh), replicated(mesh)
   rows = rows_sharded(mesh, axis=1)
   scanned = jax.jit(
     core.scan_steps(_step(experiment), k),
     donate_argnums=0,
-    in_shardings=(whole, whole, rows),
-    out_shardings=whole,
+    in_shardings=(placed, whole, rows),
+    out_shardings=(placed, whole),
   )
   sampler = _sampler(experiment)
   refreshed = experiment.method.refresh is not None
@@ -79,13 +80,7 @@ def resident_feed(experiment: Experiment, mesh: Mesh) -> Feed:
 def host_feed(experiment: Experiment, mesh: Mesh) -> Feed:
   """The host assembles batches ahead of the device, one step a dispatch."""
   source, sampler = experiment.data.train, _sampler(experiment)
-  whole = replicated(mesh)
-  step = jax.jit(
-    _step(experiment),
-    donate_argnums=0,
-    in_shardings=(whole, rows_sharded(mesh)),
-    out_shardings=whole,
-  )
+  step = host_step(experiment, mesh)
   place = functools.partial(jax.device_put, device=rows_sharded(mesh))
 
   def advance(state, batch):
@@ -102,6 +97,17 @@ def host_feed(experiment: Experiment, mesh: Mesh) -> Feed:
     return place(gather(source, indices(step, **sampler)))
 
   return Feed(advance, chunks, batch, *_by_index(experiment, mesh))
+
+
+def host_step(experiment: Experiment, mesh: Mesh) -> core.Step:
+  """Returns the jitted step on a batch that is split over the mesh."""
+  placed = placement(experiment, mesh)
+  return jax.jit(
+    _step(experiment),
+    donate_argnums=0,
+    in_shardings=(placed, rows_sharded(mesh)),
+    out_shardings=(placed, replicated(mesh)),
+  )
 
 
 def steps_per_call(experiment: Experiment) -> int:

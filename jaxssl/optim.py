@@ -1,5 +1,7 @@
 """Optimisers and schedules as the papers use them: thin over optax."""
 
+import re
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -160,6 +162,88 @@ def clip_each(norm: float) -> optax.GradientTransformation:
     return grad * jnp.minimum(norm / (_norm(grad) + 1e-6), 1.0).astype(grad.dtype)
 
   return optax.stateless(lambda grads, _: jax.tree.map(clip, grads))
+
+
+def names_of(path: tuple) -> tuple[str, ...]:
+  """Returns what stands along a path of `jax.tree_util`: keys, attributes, places."""
+  kinds = ("key", "name", "idx")
+  found = (getattr(p, k) for p in path for k in kinds if hasattr(p, k))
+  return tuple(map(str, found))
+
+
+def by_path(factor: Callable[[tuple[str, ...]], float]) -> optax.GradientTransformation:
+  """Multiplies the step of each tensor by a factor that its place gives.
+
+  Goes after the optimiser: `optax.chain(adamw(...), by_path(...))`.
+
+  Args:
+    factor: names along the path of a tensor, as ("encoder", "norm", "scale") -> factor.
+
+  Returns:
+    The transformation.
+  """
+
+  def update(updates, params):
+    del params
+    scale = lambda path, x: x * jnp.asarray(factor(names_of(path)), x.dtype)
+    return jax.tree_util.tree_map_with_path(scale, updates)
+
+  return optax.stateless(update)
+
+
+def layer_decay(
+  decay: float, *, depth: int, layer: Callable[[tuple[str, ...]], int]
+) -> optax.GradientTransformation:
+  """Scales the steps of the layers: later ones move faster.
+
+  BEiT (arXiv 2106.08254) and MAE (2111.06377) fine-tune so, DINOv2 trains so. A tensor
+  of layer i moves by `decay ** (depth + 1 - i)`. Goes after the optimiser.
+
+  Args:
+    decay: factor from one layer to the one before it.
+    depth: layers between that of the inputs, 0, and that of the outputs, depth + 1.
+    layer: names along the path of a tensor -> its layer; `vit_layer(depth)` for ViTs.
+
+  Returns:
+    The transformation.
+  """
+  return by_path(lambda names: decay ** (depth + 1 - layer(names)))
+
+
+BLOCK = re.compile(r"blocks_(\d+)")
+VIT_INPUTS = {"patch_embed", "position", "token", "registers", "mask_token"}
+
+
+def vit_layer(depth: int) -> Callable[[tuple[str, ...]], int]:
+  """Returns the layer of each tensor of a ViT, as `layer_decay` wants it.
+
+  Block i, from 0, is layer i + 1; patch projection, tokens and positions are layer 0;
+  the norm at the end, heads and everything else are layer `depth + 1`.
+
+  Args:
+    depth: blocks of the ViT; `vit_depth` counts them.
+
+  Returns:
+    Names along the path of a tensor -> layer.
+  """
+
+  def layer(names):
+    if blocks := _blocks(names):
+      return blocks[0] + 1
+    return 0 if VIT_INPUTS & set(names) else depth + 1
+
+  return layer
+
+
+def vit_depth(params: PyTree) -> int:
+  """Returns the number of blocks in a ViT's parameters; 0 for nets without any."""
+  paths = [names_of(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+  return max((1 + block for names in paths for block in _blocks(names)), default=0)
+
+
+def _blocks(names):
+  found = (BLOCK.fullmatch(name) for name in names)
+  return [int(match[1]) for match in found if match]
 
 
 def lars(

@@ -12,7 +12,7 @@ import inspect
 import pathlib
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import optax
@@ -53,12 +53,15 @@ class Parts(NamedTuple):
     tx: the optimiser.
     data: the data set.
     views: (key, example) -> tuple of inputs; the report shows some.
+    split: exceptions from how a mesh with "fsdp" splits the state, path pattern ->
+      axis or None; see `mesh.state_shardings`.
   """
 
   method: Method
   tx: optax.GradientTransformation
   data: DataSet
   views: Callable
+  split: Mapping[str, int | None] = types.MappingProxyType({})
 
 
 class Experiment(NamedTuple):
@@ -73,6 +76,7 @@ class Experiment(NamedTuple):
     tx: the optimiser.
     data: the data set.
     views: (key, example) -> tuple of inputs.
+    split: see `Parts`.
   """
 
   name: str
@@ -83,6 +87,7 @@ class Experiment(NamedTuple):
   tx: optax.GradientTransformation
   data: DataSet
   views: Callable
+  split: Mapping[str, int | None] = types.MappingProxyType({})
 
 
 class Entry(NamedTuple):

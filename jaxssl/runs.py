@@ -15,7 +15,7 @@ from jaxssl.checkpoint import Checkpoints, Restored
 from jaxssl.data import Source, check_images
 from jaxssl.errors import InputError
 from jaxssl.log import write_json
-from jaxssl.mesh import data_mesh, replicated, rows_sharded
+from jaxssl.mesh import data_mesh, replicated, rows_sharded, state_shardings
 from jaxssl.registry import Experiment
 
 PyTree = Any
@@ -103,6 +103,23 @@ def example_shape(source: Source) -> tuple[int, ...]:
 
 def make_init(experiment: Experiment, mesh: Mesh) -> Callable[[], core.TrainState]:
   """Returns a jitted function that makes the run's first state on a mesh."""
+  return jax.jit(first_state(experiment), out_shardings=placement(experiment, mesh))
+
+
+def placement(experiment: Experiment, mesh: Mesh) -> PyTree:
+  """Returns the shardings of a run's state: one for all, or a pytree of them.
+
+  Raises:
+    InputError: if a pattern of the experiment fits nothing.
+  """
+  if "fsdp" not in mesh.shape:
+    return replicated(mesh)
+  shapes = jax.eval_shape(first_state(experiment))
+  return state_shardings(mesh, shapes, patterns=experiment.split)
+
+
+def first_state(experiment: Experiment) -> Callable[[], core.TrainState]:
+  """Returns a function that makes the run's first state."""
   batch = example_batch(experiment, 2)
 
   def init():
@@ -110,16 +127,18 @@ def make_init(experiment: Experiment, mesh: Mesh) -> Callable[[], core.TrainStat
     zeros = jax.tree.map(jnp.zeros_like, batch)
     return core.init_state(experiment.method, experiment.tx, key, zeros)
 
-  return jax.jit(init, out_shardings=replicated(mesh))
+  return init
 
 
 def restore_from(
   checkpoints: Checkpoints, experiment: Experiment, mesh: Mesh
 ) -> Restored:
   """Restores the newest valid checkpoint of a run onto a mesh."""
-  shapes = jax.eval_shape(make_init(experiment, mesh))
-  place = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated(mesh))
-  return checkpoints.restore(jax.tree.map(place, shapes))
+  shapes, placed = jax.eval_shape(first_state(experiment)), placement(experiment, mesh)
+  if isinstance(placed, jax.sharding.Sharding):
+    placed = jax.tree.map(lambda _: placed, shapes)
+  place = lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s)
+  return checkpoints.restore(jax.tree.map(place, shapes, placed))
 
 
 def restore(out: str | pathlib.Path, experiment: Experiment, mesh: Mesh) -> Restored:

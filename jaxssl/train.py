@@ -57,6 +57,7 @@ def fit(
   resume: bool = False,
   callbacks: Sequence[Callback] = (),
   mesh: Mesh | None = None,
+  profile: str | os.PathLike = "",
   say: Callable[[str], None] = print,
 ) -> Result:
   """Trains an experiment, evaluates its features and writes its report.
@@ -68,6 +69,7 @@ def fit(
     callbacks: called as `callback(step, state, metrics)` at every log. The state is
       donated to the next step: copy what you keep.
     mesh: where to run; None takes all devices.
+    profile: folder for a trace of some warm steps, for xprof or Perfetto; "": none.
     say: where sentences for people go.
 
   Returns:
@@ -83,7 +85,7 @@ def fit(
   check(experiment, mesh)
   out = pathlib.Path(out) if resume else runs.create(experiment, out)
   _say_start(experiment, out, mesh, say)
-  with Trainer(experiment, out, mesh, callbacks, say) as trainer:
+  with Trainer(experiment, out, mesh, callbacks, say, profile) as trainer:
     state = trainer.run(resume=resume)
   return Result(out, state, results.finish(experiment, out, state, mesh, say))
 
@@ -105,13 +107,13 @@ def check(experiment: Experiment, mesh: Mesh) -> None:
 class Trainer:
   """One run in progress: a context manager that holds what the loop touches."""
 
-  def __init__(self, experiment, out, mesh, callbacks, say):
+  def __init__(self, experiment, out, mesh, callbacks, say, profile=""):
     self.experiment, self.out, self.mesh = experiment, out, mesh
     self.callbacks, self.say = callbacks, say
     self.feed = make_feed(experiment, mesh)
     self.look = results.make_look(experiment, mesh)
     self.init = runs.make_init(experiment, mesh)
-    self.batch = experiment.run.batch
+    self.batch, self.profile = experiment.run.batch, Profile(profile, say)
     self.warned = False
     self.stack = contextlib.ExitStack()
 
@@ -131,8 +133,10 @@ class Trainer:
     self.log = self.stack.enter_context(MetricsLog(self.out, resume_step=resumed))
     self.progress = self.stack.enter_context(Progress(stop, start=step, batch=batch))
     self.watch = Stopwatch(step, batch, seconds)
-    with stop_signals() as stopped, closing(self.feed.chunks(step, stop)) as chunks:
+    chunked = closing(self.feed.chunks(step, stop))
+    with stop_signals() as stopped, chunked as chunks, self.profile:
       for steps, args in chunks:
+        self.profile.before(step, state)
         state, metrics = self.feed.advance(self._refreshed(state, step), *args)
         step += steps
         self._after(step, state, metrics)
@@ -224,6 +228,38 @@ class Trainer:
     if not self.checkpoints.steps():
       return self.init()
     return runs.restore_from(self.checkpoints, self.experiment, self.mesh).state
+
+
+class Profile:
+  """A trace of a few dispatches, after those that compile and warm up."""
+
+  WARM, TRACED = 3, 5  # dispatches
+
+  def __init__(self, folder: str | os.PathLike, say: Callable[[str], None]):
+    self.folder, self.say = folder, say
+    self.done, self.tracing = 0, False
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *exception):
+    self._stop()
+
+  def before(self, step: int, state: core.TrainState) -> None:
+    """Starts or ends the trace before a dispatch; `step` is the next step."""
+    if self.folder and self.done == self.WARM:
+      jax.profiler.start_trace(self.folder)
+      self.tracing = True
+      self.say(f"Tracing from step {step} into {self.folder}.")
+    if self.done == self.WARM + self.TRACED:
+      jax.block_until_ready(state.params)
+      self._stop()
+    self.done += 1
+
+  def _stop(self):
+    if self.tracing:
+      self.tracing = False
+      jax.profiler.stop_trace()
 
 
 class Stopwatch:

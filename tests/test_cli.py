@@ -1,5 +1,6 @@
 """The command line, as a user meets it."""
 
+import json
 import pathlib
 import re
 
@@ -7,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxssl import cli, registry
+from jaxssl import cli, registry, results
+from jaxssl.errors import InputError
 
 TOY = str(pathlib.Path(__file__).parent / "toy.py") + ":toy"
 
@@ -78,6 +80,43 @@ def test_eval_prints_one_protocol(run, capsys):
   assert cli.main(["eval", run, "knn"]) == 0
   text = capsys.readouterr().out
   assert "kNN" in text and "raw pixels" in text and "linear" not in text
+
+
+def test_eval_fine_tunes_and_the_report_shows_it(run, capsys):
+  argv = ["--fractions", "0.1", "1.0", "--epochs", "1", "--minimum-steps", "2"]
+  assert cli.main(["eval", run, "finetune", *argv, "--augment", "light"]) == 0
+  text = capsys.readouterr().out
+  for words in ("finetune 10 %", "finetune 100 %", "untrained", "step 2/2", "flip"):
+    assert words in text
+  assert re.search(r"raw pixels +- +-\n", text)
+  written = json.loads((pathlib.Path(run) / "finetune.json").read_text())
+  assert list(written["rows"][2]["finetune"]) == ["0.1", "1.0"]
+  assert cli.main(["report", run]) == 0
+  page = (pathlib.Path(run) / "report.html").read_text()
+  assert "fine-tuned 10\u00a0%" in page and "kNN" in page
+
+
+@pytest.mark.parametrize(
+  ("argv", "message"),
+  [
+    (["knn", "--batch", "8"], "eval RUN finetune --batch"),
+    (["--learning-rate", "1"], "--learning-rate is for fine-tuning"),
+    (["finetune", "--fractions", "2"], "fraction of 2.0"),
+    (["finetune", "--layer-decay", "0"], "layer_decay is 0.0"),
+  ],
+)
+def test_options_of_fine_tuning(run, capsys, argv, message):
+  assert message in fails(capsys, "eval", run, *argv)
+
+
+def test_the_augmentation_of_fine_tuning_keeps_the_shape():
+  experiment = registry.build(TOY)
+  assert results.make_augment(experiment, "views")[1] == "the run's first view"
+  assert results.make_augment(experiment, "none")[1] == "none"
+  small = experiment._replace(views=lambda key, x: (x[:4], x))
+  assert results.make_augment(small, "views")[1] == "none"
+  with pytest.raises(InputError, match="Did you mean 'light'"):
+    results.make_augment(experiment, "ligth")
 
 
 def test_report_is_written_again(run, capsys):

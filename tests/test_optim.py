@@ -1,12 +1,14 @@
 """Optimisers and schedules, against published curves and steps by hand."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
-from jaxssl import ops, optim
+from jaxssl import models, ops, optim
 from jaxssl.errors import InputError
 from tests import golden
 
@@ -261,3 +263,36 @@ def test_clip_each_clips_each_tensor():
   assert all((x == 0).all() for x in jax.tree.leaves(zero))
   with pytest.raises(InputError, match="positive norm, not 0"):
     optim.clip_each(0.0)
+
+
+def test_layers_move_by_their_place():
+  tree = {"encoder": {"blocks_0": jnp.ones(2), "position": jnp.ones(2)}}
+  tree |= {"head": (jnp.ones(2), jnp.ones(2, jnp.bfloat16))}
+  tx = optim.layer_decay(0.5, depth=1, layer=optim.vit_layer(1))
+  moved, _ = tx.update(tree, tx.init(tree), tree)
+  assert [float(x[0]) for x in jax.tree.leaves(moved)] == [0.5, 0.25, 1.0, 1.0]
+  assert moved["head"][1].dtype == jnp.bfloat16
+  doubled, _ = optim.by_path(lambda names: 2.0 * ("1" in names)).update(tree, ())
+  assert [float(x[0]) for x in jax.tree.leaves(doubled)] == [0.0, 0.0, 0.0, 2.0]
+
+
+def test_every_part_of_a_vit_has_its_layer():
+  positions = functools.partial(models.LearnedPositions, grid=(2, 2))
+  vit = models.ViT(
+    width=8,
+    depth=11,
+    heads=2,
+    patch=4,
+    registers=1,
+    mask_token=True,
+    positions=positions,
+  )
+  x = jnp.zeros((1, 8, 8, 3))
+  params = jax.eval_shape(lambda: vit.init(jax.random.key(0), x, train=False))
+  assert optim.vit_depth(params) == 11
+  layer = optim.vit_layer(11)
+  found = {name: layer(("params", name, "kernel")) for name in params["params"]}
+  blocks = {f"blocks_{i}": i + 1 for i in range(11)}
+  first = ("patch_embed", "position", "token", "registers", "mask_token")
+  assert found == {**blocks, **dict.fromkeys(first, 0), "norm": 12}
+  assert optim.vit_depth({"conv0": jnp.ones(1), "blocks": jnp.ones(1)}) == 0

@@ -12,7 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxssl.data.folders import image_folder
-from jaxssl.data.sources import Arrays, DataSet, Source, check_images, digits, npz
+from jaxssl.data.sources import (
+  Arrays,
+  DataSet,
+  Source,
+  blank,
+  check_images,
+  digits,
+  npz,
+)
 from jaxssl.data.tfds import tfds_images
 from jaxssl.errors import InputError
 
@@ -25,7 +33,8 @@ def open_data(
   Args:
     spec: "digits"; the path of an .npz file; the path of a folder of images; or a
       name of tensorflow-datasets, as "fashion_mnist" or "tfds:fashion_mnist" (which
-      is never taken for a folder).
+      is never taken for a folder). "blank:1000x256x256x3" is black images, for plans
+      and timings.
     size: side of the images in pixels. A folder needs it, and so do data sets whose
       images differ in size; digits and .npz files must already have it.
     data_dir: where tensorflow-datasets keeps its data; None for its own default.
@@ -35,6 +44,8 @@ def open_data(
   """
   if spec.startswith("tfds:"):
     return tfds_images(spec.removeprefix("tfds:"), size=size, data_dir=data_dir)
+  if spec.startswith("blank:"):
+    return blank(spec.removeprefix("blank:"))
   if spec == "digits":
     return _of_size(digits(), size)
   if spec.endswith(".npz"):

@@ -217,6 +217,31 @@ def _check_values(images, *, name):
     )
 
 
+def blank(shape: str) -> DataSet:
+  """Returns black images that take no memory: for plans and timings.
+
+  Args:
+    shape: examples, height, width and channels: "1000x256x256x3".
+
+  Raises:
+    InputError: if it isn't four positive numbers.
+  """
+  sizes = [int(n) if n.isdigit() else 0 for n in shape.split("x")]
+  if len(sizes) != 4 or min(sizes) < 1:
+    raise InputError(
+      f"'{shape}' are no blank images; write examples, height, width and channels, as "
+      "in blank:1000x256x256x3."
+    )
+  length, *size = sizes
+
+  def read(indices):
+    rows = len(indices)
+    images = np.zeros((rows, *size), np.uint8)
+    return {"input": images, "label": np.zeros(rows, np.int32)}
+
+  return DataSet(f"blank {shape}", LazySource(read, length), None, ("none",))
+
+
 def digits() -> DataSet:
   """Returns the handwritten digits that ship with scikit-learn.
 

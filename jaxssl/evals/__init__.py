@@ -16,6 +16,14 @@ from jaxssl.evals.diagnostics import (
 )
 from jaxssl.evals.features import check_labelled, extract
 from jaxssl.evals.few_label import few_label, few_label_draw
+from jaxssl.evals.finetune import (
+  RECIPE,
+  FineTuning,
+  check_recipe,
+  finetune,
+  finetune_line,
+  label_subset,
+)
 from jaxssl.evals.knn import knn_accuracy, knn_predict
 from jaxssl.evals.linear_probe import (
   Probe,
@@ -30,11 +38,14 @@ from jaxssl.evals.table import (
   as_text,
   evaluate,
   evaluate_row,
+  raw_name,
   unusable,
 )
 
 __all__ = [
   "PROTOCOLS",
+  "RECIPE",
+  "FineTuning",
   "Probe",
   "Table",
   "alignment",
@@ -42,6 +53,7 @@ __all__ = [
   "as_markdown",
   "as_text",
   "check_labelled",
+  "check_recipe",
   "collapse_measures",
   "effective_rank",
   "evaluate",
@@ -50,15 +62,19 @@ __all__ = [
   "feature_std",
   "few_label",
   "few_label_draw",
+  "finetune",
+  "finetune_line",
   "fit_probe",
   "knn_accuracy",
   "knn_predict",
+  "label_subset",
   "lidar",
   "linear_accuracy",
   "probe_predict",
   "prototype_entropy",
   "prototype_perplexity",
   "rankme",
+  "raw_name",
   "spread",
   "uniformity",
   "unusable",

@@ -39,8 +39,9 @@ class Table(NamedTuple):
 
   Attributes:
     rows: one dict a set of features: "features" (its name), and per protocol "knn",
-      "linear", "clusters" (numbers) and "few_label" ({"5": [mean, standard
-      deviation], ...}).
+      "linear", "clusters" (numbers), "few_label" ({"5": [mean, standard
+      deviation], ...}) and "finetune" ({"0.1": number, ...}, by share of labels; not
+      of raw inputs).
     protocols: a line on each protocol used.
     reason: why there are no rows; "" where there are.
   """
@@ -77,7 +78,7 @@ def evaluate(
   if reason := unusable(data_set):
     return Table([], described, reason)
   encoders = {
-    _raw_name(data_set): raw_features,
+    raw_name(data_set): raw_features,
     "untrained encoder": untrained_encode,
     "trained encoder": encode,
   }
@@ -169,12 +170,20 @@ def _cells(rows):
   columns = [(key, title) for key, title in columns if key in rows[0]]
   counts = list(rows[0].get("few_label", {}))
   labels = [f"{count} label{'' if count == '1' else 's'}" for count in counts]
-  cells = [["features", *[title for _, title in columns], *labels]]
+  shares = list(rows[-1].get("finetune", {}))
+  tuned = [f"finetune {100 * float(share):g} %" for share in shares]
+  cells = [["features", *[title for _, title in columns], *labels, *tuned]]
   for row in rows:
     accuracies = [f"{row[key]:.1f}" for key, _ in columns]
     few = ["{:.1f} ± {:.1f}".format(*row["few_label"][count]) for count in counts]
-    cells.append([row["features"], *accuracies, *few])
+    cells.append([row["features"], *accuracies, *few, *_tuned(row, shares)])
   return cells
+
+
+def _tuned(row, shares):
+  """A row's accuracies after fine-tuning; raw inputs have nothing to tune."""
+  found = row.get("finetune", {})
+  return [f"{found[share]:.1f}" if share in found else "-" for share in shares]
 
 
 def unusable(data_set: Any) -> str:
@@ -189,7 +198,8 @@ def unusable(data_set: Any) -> str:
   return ""
 
 
-def _raw_name(data_set):
+def raw_name(data_set: Any) -> str:
+  """Returns what the row of a data set's inputs themselves is called."""
   shapes = [x.shape for x in jax.tree.leaves(data_set.train[np.arange(1)]["input"])]
   if any(len(s) < 4 for s in shapes):
     return "raw inputs"

@@ -10,7 +10,6 @@ from functools import partial
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import optax
 
 from jaxssl import models, ops, optim
@@ -190,31 +189,17 @@ def layer_decay(
 ) -> optax.GradientTransformation:
   """Scales the steps of a ViT's layers: later ones move faster (DINOv2).
 
-  Goes after the optimiser. Block i of `depth`, from 0, moves by
-  `decay ** (depth - i)`, the tokens and positions by `decay ** (depth + 1)`, and the
-  patch projection by `patch_rate` of that; everything else by 1.
+  `optim.layer_decay` with a further factor for the patch projection. Goes after the
+  optimiser.
 
   Args:
     decay: factor from one layer to the one before it.
-    depth: blocks of the ViT, which is the part "encoder" of the net's parameters.
+    depth: blocks of the ViT.
     patch_rate: further factor of the patch projection.
 
   Returns:
     The transformation.
   """
-
-  def factor(path):
-    names = [str(getattr(part, "key", part)) for part in path]
-    layer = names[names.index("encoder") + 1] if "encoder" in names else "norm"
-    if layer == "norm":
-      return 1.0
-    if layer.startswith("blocks_"):
-      return decay ** (depth - int(layer.removeprefix("blocks_")))
-    return decay ** (depth + 1) * (patch_rate if layer == "patch_embed" else 1.0)
-
-  def update(updates, params):
-    del params
-    scale = lambda path, x: x * jnp.asarray(factor(path), x.dtype)
-    return jax.tree_util.tree_map_with_path(scale, updates)
-
-  return optax.stateless(update)
+  layers = optim.layer_decay(decay, depth=depth, layer=optim.vit_layer(depth))
+  patches = optim.by_path(lambda names: patch_rate if "patch_embed" in names else 1.0)
+  return optax.chain(layers, patches)

@@ -1,0 +1,387 @@
+"""What a run will take on chips that may not be here, read from the compiler.
+
+The very step of the run is compiled ahead of time, for a slice of TPUs that is only
+described or for the devices that are there. Nothing runs.
+"""
+
+import collections
+import os
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+
+from jaxssl import feeds, runs
+from jaxssl.data.sampler import steps_per_epoch
+from jaxssl.errors import InputError, nearest
+from jaxssl.mesh import check_rows, rows_sharded
+from jaxssl.registry import Entry, Experiment, defaults
+
+GIB = 2**30
+BLANK = {
+  "tfds:imagenet2012": "1281167x256x256x3",
+  "tfds:cifar10": "50000x32x32x3",
+  "tfds:fashion_mnist": "60000x28x28x1",
+  "tfds:imagenette": "9469x160x160x3",
+}
+
+
+class Chip(NamedTuple):
+  """Published figures of one chip, as JAX counts devices.
+
+  Attributes:
+    flops: bfloat16 multiply-adds times two, a second.
+    bandwidth: bytes a second between memory and chip.
+    memory: bytes.
+  """
+
+  flops: float
+  bandwidth: float
+  memory: float
+
+
+CHIPS = {
+  "v4": Chip(137.5e12, 614e9, 16 * GIB),  # JAX sees a megacore as one; half here
+  "v5e": Chip(197e12, 819e9, 16 * GIB),
+  "v5p": Chip(229.5e12, 1382.5e9, 47.5 * GIB),
+  "v6e": Chip(918e12, 1640e9, 32 * GIB),
+}
+GPUS = {
+  "A100": Chip(312e12, 2039e9, 80 * GIB),
+  "H100": Chip(989e12, 3350e9, 80 * GIB),
+  "H200": Chip(989e12, 4800e9, 141e9),
+}
+KINDS = (
+  "all-reduce",
+  "all-gather",
+  "reduce-scatter",
+  "all-to-all",
+  "collective-permute",
+)
+WIDTHS = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "f64": 8, "s64": 8}
+
+
+class Plan(NamedTuple):
+  """What one step takes; bytes and FLOPs are per chip.
+
+  Attributes:
+    experiment: name.
+    topology: what it was compiled for.
+    mesh: axes and sizes.
+    batch: rows of a step, over all chips.
+    fits: whether the compiler could place it in the chip's memory.
+    exceeds_bytes: by how much it doesn't fit; 0 where it does.
+    argument_bytes: the state and the batch.
+    temporary_bytes: activations and other intermediate arrays.
+    output_bytes: what the step returns beside the state that it overwrites.
+    memory_bytes: of a chip; None if not known.
+    flops: arithmetic of a step.
+    bytes_accessed: traffic between memory and chip in a step.
+    compute_seconds: `flops` at the chip's peak; None for an unknown chip.
+    memory_seconds: `bytes_accessed` at its bandwidth.
+    step_seconds: the larger of the two: no step is faster.
+    epoch_seconds: of an epoch at that rate.
+    run_seconds: of the whole run at that rate.
+    collectives: kind -> {"count": int, "bytes": int}.
+  """
+
+  experiment: str
+  topology: str
+  mesh: dict[str, int]
+  batch: int
+  fits: bool
+  exceeds_bytes: int
+  argument_bytes: int
+  temporary_bytes: int
+  output_bytes: int
+  memory_bytes: float | None
+  flops: float
+  bytes_accessed: float
+  compute_seconds: float | None
+  memory_seconds: float | None
+  step_seconds: float | None
+  epoch_seconds: float | None
+  run_seconds: float | None
+  collectives: dict[str, dict[str, int]]
+
+
+def devices_of(topology: str) -> Sequence[Any]:
+  """Returns the devices that a topology names.
+
+  Args:
+    topology: "v5e:4x4", a slice of TPUs that need not be here; or "" for the devices
+      of this machine.
+
+  Returns:
+    The devices, or descriptions of them to compile for.
+
+  Raises:
+    InputError: if it isn't known, or libtpu is missing.
+  """
+  if not topology:
+    return jax.devices()
+  kind, _, shape = topology.partition(":")
+  if kind not in CHIPS or not re.fullmatch(r"\d+x\d+(x\d+)?", shape):
+    raise InputError(
+      f"There is no topology '{topology}'.{nearest(kind, CHIPS)} Known are "
+      f"{', '.join(CHIPS)} with a shape: v5e:4x4, v6e:16x16, v4:2x2x4, v5p:4x4x4."
+    )
+  os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # there is no TPU to ask
+  from jax.experimental import topologies
+
+  try:
+    return topologies.get_topology_desc(topology, platform="tpu").devices
+  except Exception as error:
+    raise InputError(_no_topology(topology, error)) from error
+
+
+def _no_topology(topology, error):
+  try:
+    import libtpu  # noqa: F401
+  except ImportError:
+    return (
+      "Plans for TPUs need their compiler (Linux, x86-64): pip install 'jaxssl[tpu]'."
+    )
+  first = str(error).strip().splitlines()[:1]
+  return f"The compiler knows no slice {topology}: {' '.join(first)}"
+
+
+def chip_of(device: Any, topology: str) -> Chip | None:
+  """Returns the figures of a device; None if they aren't known."""
+  if topology:
+    return CHIPS[topology.partition(":")[0]]
+  kind = getattr(device, "device_kind", "")
+  return next((chip for name, chip in GPUS.items() if name in kind), None)
+
+
+def without_data(entry: Entry) -> dict[str, Any]:
+  """Returns an experiment's defaults with blank images where data may be missing."""
+  settings = defaults(entry)
+  shape = BLANK.get(str(settings.get("data", "")))
+  return settings if shape is None else {**settings, "data": f"blank:{shape}"}
+
+
+def plan(experiment: Experiment, mesh: Mesh, *, topology: str = "") -> Plan:
+  """Compiles the run's step for a mesh and reads what it takes.
+
+  Args:
+    experiment: from `registry.build`.
+    mesh: of the devices of `devices_of`.
+    topology: what these were named by.
+
+  Returns:
+    The plan; where the compiler refuses for lack of memory, `fits` is False and the
+    figures that it didn't give are 0.
+
+  Raises:
+    InputError: if the batch doesn't divide over the mesh.
+  """
+  check_rows(experiment.run.batch, mesh)
+  chip = chip_of(mesh.devices.flat[0], topology)
+  lowered = lower(experiment, mesh)
+  try:
+    compiled = lowered.compile()
+  except jax.errors.JaxRuntimeError as error:
+    return _refused(experiment, mesh, topology, chip, str(error))
+  return _plan(experiment, mesh, topology, chip, _measured(compiled))
+
+
+def lower(experiment: Experiment, mesh: Mesh) -> jax.stages.Lowered:
+  """Returns the run's step, lowered for a mesh with shapes alone."""
+  placed, rows = runs.placement(experiment, mesh), rows_sharded(mesh)
+  state = jax.eval_shape(runs.first_state(experiment))
+  if isinstance(placed, NamedSharding):
+    placed = jax.tree.map(lambda _: placed, state)
+  shape = lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s)
+  batch = runs.example_batch(experiment, 1)
+  whole = lambda x: jax.ShapeDtypeStruct(
+    (experiment.run.batch, *np.shape(x)[1:]), x.dtype, sharding=rows
+  )
+  state, batch = jax.tree.map(shape, state, placed), jax.tree.map(whole, batch)
+  return feeds.host_step(experiment, mesh).lower(state, batch)
+
+
+def _measured(compiled):
+  memory, cost = compiled.memory_analysis(), compiled.cost_analysis()
+  cost = cost[0] if isinstance(cost, list) else cost
+  output = memory.output_size_in_bytes - memory.alias_size_in_bytes
+  return {
+    "argument_bytes": memory.argument_size_in_bytes,
+    "temporary_bytes": memory.temp_size_in_bytes,
+    "output_bytes": max(output, 0),
+    "flops": cost.get("flops", 0.0),
+    "bytes_accessed": cost.get("bytes accessed", 0.0),
+    "collectives": collectives(compiled.as_text()),
+  }
+
+
+def _plan(experiment, mesh, topology, chip, found):
+  parts = ("argument_bytes", "temporary_bytes", "output_bytes")
+  needed = sum(found[name] for name in parts)
+  memory = chip.memory if chip else None
+  exceeds = int(max(0, needed - memory)) if memory else 0
+  return Plan(
+    experiment=experiment.name,
+    topology=topology or _here(mesh),
+    mesh=dict(mesh.shape),
+    batch=experiment.run.batch,
+    fits=not exceeds,
+    exceeds_bytes=exceeds,
+    memory_bytes=memory,
+    **_roofline(experiment, chip, found),
+    **found,
+  )
+
+
+def _here(mesh):
+  return f"{mesh.size} x {mesh.devices.flat[0].device_kind}"
+
+
+def _roofline(experiment, chip, found):
+  names = ("compute", "memory", "step", "epoch", "run")
+  if chip is None:
+    return {f"{name}_seconds": None for name in names}
+  compute = found["flops"] / chip.flops
+  memory = found["bytes_accessed"] / chip.bandwidth
+  step, run = max(compute, memory), experiment.run
+  epoch = steps_per_epoch(examples=len(experiment.data.train), batch=run.batch)
+  values = (compute, memory, step, step * epoch, step * run.steps)
+  return {f"{n}_seconds": x for n, x in zip(names, values, strict=True)}
+
+
+REFUSED = ("RESOURCE_EXHAUSTED", "Ran out of memory", "out of memory")
+SIZES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+def _refused(experiment, mesh, topology, chip, message):
+  """The plan of a step that the compiler can't place; raises for other errors."""
+  if not any(word in message for word in REFUSED):
+    raise InputError(f"The step does not compile: {message.splitlines()[0]}")
+  names = ("argument_bytes", "temporary_bytes", "output_bytes")
+  empty = {**dict.fromkeys(names, 0), "flops": 0.0, "bytes_accessed": 0.0}
+  made = _plan(experiment, mesh, topology, chip, {**empty, "collectives": {}})
+  used = _size_after("Used ", message)
+  over = _size_after("Exceeded hbm capacity by ", message)
+  if over is None and used is not None and chip is not None:
+    over = used - chip.memory
+  return made._replace(
+    fits=False, exceeds_bytes=int(over or 1), temporary_bytes=int(used or 0)
+  )
+
+
+def _size_after(words, message):
+  found = re.search(re.escape(words) + r"([0-9.]+)([KMGT]?)", message)
+  return None if found is None else float(found[1]) * SIZES[found[2]]
+
+
+def collectives(hlo: str) -> dict[str, dict[str, int]]:
+  """Counts the collectives of a compiled program, and the bytes that they return.
+
+  Args:
+    hlo: `compiled.as_text()`.
+
+  Returns:
+    kind -> {"count": int, "bytes": int} of one device.
+  """
+  found = collections.defaultdict(lambda: {"count": 0, "bytes": 0})
+  kinds = "|".join(KINDS)
+  for line in hlo.splitlines():
+    match = re.search(rf"= (.*?) ({kinds})(-start)?\(", line)
+    if match:
+      found[match[2]]["count"] += 1
+      found[match[2]]["bytes"] += _bytes(match[1], last=bool(match[3]))
+  return dict(found)
+
+
+def _bytes(shapes, *, last):
+  """Bytes of an HLO type such as "(f32[8,4]{1,0}, bf16[3])"."""
+  sizes = [
+    WIDTHS.get(kind, 4) * int(np.prod([int(d) for d in dims.split(",") if d]))
+    for kind, dims in re.findall(r"\b([a-z]+\d*)\[([\d,]*)\]", shapes)
+  ]
+  return sum(sizes) // 2 if last and len(sizes) > 1 else sum(sizes)
+
+
+def largest_batch(
+  make: Callable[[int], Plan], *, unit: int, most: int
+) -> tuple[int, Plan | None]:
+  """Finds the largest batch that fits, by bisection.
+
+  Args:
+    make: batch -> plan.
+    unit: batches are multiples of it.
+    most: the largest that is tried, a multiple of `unit`.
+
+  Returns:
+    The batch and its plan; 0 and None if not even `unit` rows fit.
+  """
+  low, high, best = 0, most // unit, None
+  while low < high:
+    middle = (low + high + 1) // 2
+    tried = make(middle * unit)
+    if tried.fits:
+      low, best = middle, tried
+    else:
+      high = middle - 1
+  return low * unit, best
+
+
+def as_text(plan: Plan) -> str:
+  """The plan as a few lines for people."""
+  axes = ", ".join(f"{name}={size}" for name, size in plan.mesh.items())
+  chips = int(np.prod(list(plan.mesh.values())))
+  rows = plan.batch // chips
+  lines = [
+    f"{plan.experiment} on {plan.topology} ({axes}): batch {plan.batch:,}, "
+    f"{rows:,} a chip",
+    _verdict(plan),
+    f"memory a chip: {_size(plan.argument_bytes)} arguments, "
+    f"{_size(plan.temporary_bytes)} temporaries, {_size(plan.output_bytes)} output",
+    f"work a chip: {plan.flops:.3g} FLOPs, {plan.bytes_accessed:.3g} bytes a step; "
+    f"{plan.flops / rows:.3g} and {plan.bytes_accessed / rows:.3g} an example",
+  ]
+  moved = [
+    f"{found['count']} {kind} of {_size(found['bytes'])}"
+    for kind, found in plan.collectives.items()
+  ]
+  lines.append(f"collectives a step: {', '.join(moved) or 'none'}")
+  return "\n".join([*lines, *_times(plan)])
+
+
+def _verdict(plan):
+  if not plan.fits:
+    return f"does NOT fit: {_size(plan.exceeds_bytes)} too many"
+  if plan.memory_bytes is None:
+    return "memory of this device: not known"
+  used = plan.argument_bytes + plan.temporary_bytes + plan.output_bytes
+  return f"fits: {_size(used)} of {_size(plan.memory_bytes)}"
+
+
+def _times(plan):
+  if plan.step_seconds is None or not plan.fits:
+    return []
+  bound = "memory" if plan.memory_seconds >= plan.compute_seconds else "arithmetic"
+  return [
+    f"at the roofline: {1e3 * plan.compute_seconds:.1f} ms of arithmetic, "
+    f"{1e3 * plan.memory_seconds:.1f} ms of memory traffic a step (bound by {bound})",
+    f"an epoch {_duration(plan.epoch_seconds)}, the run "
+    f"{_duration(plan.run_seconds)}: no run is faster than this",
+  ]
+
+
+def _size(count):
+  for unit in ("bytes", "KiB", "MiB"):
+    if abs(count) < 1024:
+      return f"{count:.4g} {unit}"
+    count /= 1024
+  return f"{count:.1f} GiB"
+
+
+def _duration(seconds):
+  for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
+    if seconds >= 2 * size:
+      return f"{seconds / size:.1f} {unit}"
+  return f"{seconds:.1f} s"
