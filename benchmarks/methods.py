@@ -69,9 +69,15 @@ def measure(method: str, seed: int, folder: pathlib.Path) -> None:
 
 def train(experiment: registry.Experiment) -> dict:
   """Trains one run without logs or reports; returns its rows, seconds and rank."""
+  mesh = data_mesh(jax.devices()[:1])
+  state, seconds = advance(experiment, mesh)
+  return {"seconds": seconds, **judge(experiment, state, mesh)}
+
+
+def advance(experiment: registry.Experiment, mesh) -> tuple[core.TrainState, float]:
+  """Returns the last state of a run, and the seconds that its steps took."""
   step = functools.partial(core.train_step, experiment.method, experiment.tx)
   step = jax.jit(step, donate_argnums=0)
-  mesh = data_mesh(jax.devices()[:1])
   feed, state = make_feed(experiment, mesh), runs.make_init(experiment, mesh)()
   step(jax.tree.map(lambda x: x.copy(), state), feed.batch(0))  # compiles
   start = time.perf_counter()
@@ -81,8 +87,7 @@ def train(experiment: registry.Experiment) -> dict:
       state = experiment.method.refresh(state, feed.in_order(), key)
     state, _ = step(state, feed.batch(i))
   jax.block_until_ready(state.params)
-  seconds = time.perf_counter() - start
-  return {"seconds": seconds, **judge(experiment, state, mesh)}
+  return state, time.perf_counter() - start
 
 
 def judge(experiment: registry.Experiment, state: core.TrainState, mesh) -> dict:

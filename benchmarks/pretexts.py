@@ -1,0 +1,176 @@
+"""The pretexts, autoencoders and masked models on small data: what they learn.
+
+  python benchmarks/pretexts.py                      all that digits suffice for
+  python benchmarks/pretexts.py mae rotation --seeds 0 1
+  python benchmarks/pretexts.py jigsaw --data FILE.npz
+
+Each method is its registered experiment with the budget below, and is compared with
+its own encoder before training: on 8x8 digits, or with 28x28 and 64x64 pixels where
+those are too few (`OTHER`; these need the data set, or `--data`). Masked models are
+also fine-tuned on 1 and 10 % of the labels, from the pretrained and from the untrained
+encoder. One JSON file a run goes to the output folder and is not made twice; the table
+of all goes to `benchmarks/results/pretexts.md`, the pictures that the methods show of
+test images to `benchmarks/results/pictures`.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import platform
+
+import jax
+import numpy as np
+from methods import advance, references, scores
+
+from jaxssl import evals, registry, report, results, runs
+from jaxssl.mesh import data_mesh
+from jaxssl.train import use_compilation_cache
+
+DIGITS = (
+  *("rotation", "patch_order", "inpainting", "inpainting_adversarial"),
+  *("autoencoder", "denoising", "vae", "gan", "bigan"),
+  *("mae", "simmim", "dvae", "beit", "maskfeat", "data2vec", "aim"),
+)
+OTHER = {
+  "jigsaw": "fashion_mnist",
+  "context": "fashion_mnist",
+  "colorization": "imagenette",
+}
+MASKED = ("denoising", "mae", "simmim", "beit", "maskfeat", "data2vec", "aim")
+FRACTIONS = (0.01, 0.1)
+BUDGET = {"steps": 1000, "batch": 128}
+PROTOCOLS = ("knn", "linear", "few-label")
+RESULTS = pathlib.Path(__file__).parent / "results"
+
+
+def measure(method: str, seed: int, folder: pathlib.Path, options: dict) -> None:
+  """Trains and judges one run, unless its file is there."""
+  path = folder / f"{method}_{seed}.json"
+  if path.exists():
+    return
+  name = f"{method}_{OTHER.get(method, 'digits')}"
+  experiment = registry.build(name, **BUDGET, seed=seed, **options)
+  mesh = data_mesh(jax.devices()[:1])
+  state, seconds = advance(experiment, mesh)
+  found = judge(experiment, state, mesh, finetuned=method in MASKED)
+  path.write_text(json.dumps({"seconds": seconds, "data": name, **found}))
+  if seed == 0:
+    draw(method, experiment, state)
+  print(method, seed, round(seconds), line(method, [found]), flush=True)
+
+
+def judge(experiment, state, mesh, *, finetuned: bool) -> dict:
+  """The rows of the trained and of the untrained encoder."""
+  encode = runs.make_encode(experiment, mesh)
+  found = {}
+  first = runs.make_init(experiment, mesh)()
+  for title, one in (("untrained", first), ("trained", state)):
+    variables = runs.variables_of(one)
+    features = lambda x, v=variables: encode(v, x)
+    row = evals.evaluate_row("", features, experiment.data, protocols=PROTOCOLS)
+    if finetuned:
+      row["finetune"] = tuned(experiment, one)
+    found[title] = row
+  return found
+
+
+def tuned(experiment, state) -> dict[str, float]:
+  """Accuracy of the fine-tuned encoder by share of the labels."""
+  encode = lambda v, x: experiment.method.encode(v["params"], v["extra"], {"input": x})
+  augment, _ = results.make_augment(experiment, "none")
+  variables = runs.variables_of(state)
+  return {
+    str(share): evals.finetune(
+      encode, variables, experiment.data, fraction=share, augment=augment
+    )
+    for share in FRACTIONS
+  }
+
+
+def draw(method: str, experiment, state) -> None:
+  """Writes what the method shows of test images as PNG files."""
+  folder = RESULTS / "pictures"
+  folder.mkdir(parents=True, exist_ok=True)
+  for i, images in enumerate(results.pictures(experiment, state, rows=8).values()):
+    path = folder / (f"{method}.png" if i == 0 else f"{method}_{i}.png")
+    path.write_bytes(report.sheet(images))
+
+
+def table(found: dict[str, list[dict]]) -> str:
+  """The table in Markdown; "before -> after" in each cell, means over the seeds."""
+  lines = [
+    "| method | data | 5 labels | kNN | linear | fine-tuned, 1 % | 10 % | seeds "
+    "| seconds |",
+    "|---|---|---|---|---|---|---|---|---|",
+  ]
+  lines += [line(method, rows) for method, rows in found.items()]
+  return "\n".join(lines)
+
+
+def line(method: str, rows: list[dict]) -> str:
+  """One line of the table."""
+  values = {
+    "5": lambda row: row["few_label"]["5"][0],
+    "knn": lambda row: row["knn"],
+    "linear": lambda row: row["linear"],
+    **{
+      str(share): lambda row, s=str(share): row.get("finetune", {}).get(s)
+      for share in FRACTIONS
+    },
+  }
+  cells = [_cell(rows, value) for value in values.values()]
+  seconds = np.mean([r.get("seconds", 0) for r in rows])
+  data = OTHER.get(method, "digits")
+  return f"| `{method}` | {data} | {' | '.join(cells)} | {len(rows)} | {seconds:.0f} |"
+
+
+def _cell(rows, value):
+  pairs = [(value(r["untrained"]), value(r["trained"])) for r in rows]
+  if pairs[0][0] is None:
+    return ""
+  before, after = np.mean(pairs, axis=0)
+  return f"{before:.1f} → {after:.1f}"
+
+
+def write(folder: pathlib.Path) -> None:
+  """Writes the table of all runs that the folder holds."""
+  found = {}
+  for method in (*DIGITS, *OTHER):
+    files = sorted(folder.glob(f"{method}_[0-9].json"))
+    if files:
+      found[method] = [json.loads(f.read_text()) for f in files]
+  raw = scores(references()[0])
+  text = (
+    f"Every pretext, autoencoder and masked model with one budget: {BUDGET['steps']} "
+    f"steps of {BUDGET['batch']}. Test accuracy in percent, the method's own encoder "
+    "before training → after it; 5 labels a class: mean of 10 draws; fine-tuned: the "
+    "whole encoder on that share of the labels, without augmentation, from the "
+    "untrained → from the pretrained one. The raw pixels of digits: 5 labels "
+    f"{raw[1]:.1f}, kNN {raw[3]:.1f}. "
+    f"Seconds: the steps alone on {os.cpu_count()} CPU cores shared with other work "
+    f"({platform.machine()}, jax {jax.__version__}).\n\n{table(found)}\n"
+  )
+  (RESULTS / "pretexts.md").write_text(text)
+  print(text)
+
+
+def main() -> None:
+  """Trains what is missing and writes the table."""
+  parser = argparse.ArgumentParser(description=__doc__)
+  parser.add_argument("methods", nargs="*", default=DIGITS)
+  parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+  parser.add_argument("--data", default="", help="in place of the data set by name")
+  parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/pretexts"))
+  args = parser.parse_args()
+  args.out.mkdir(parents=True, exist_ok=True)
+  use_compilation_cache()
+  options = {"data": args.data} if args.data else {}
+  for seed in args.seeds:
+    for method in args.methods:
+      measure(method, seed, args.out, options)
+  write(args.out)
+
+
+if __name__ == "__main__":
+  main()
