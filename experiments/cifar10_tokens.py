@@ -12,7 +12,7 @@ import optax
 from jaxssl import methods, models, optim
 from jaxssl.augment import block_mask, ijepa_blocks, ijepa_view, many_views
 from jaxssl.ops import cosine, cosine_ema, linear
-from jaxssl.presets import cifar10, share, vit
+from jaxssl.presets import cifar10, share, vit, warmed_temperature
 from jaxssl.registry import Parts, Run, experiment
 
 
@@ -63,7 +63,9 @@ def dino_cifar10(
     cifar10.net(encoder, head, size=size),
     views,
     prototypes=prototypes,
-    teacher_temperature=cifar10.warm_temperature(run, 0.04, 0.07, epochs=warm_epochs),
+    teacher_temperature=warmed_temperature(
+      run, 0.04, 0.07, warmup=warm_epochs, epochs=cifar10.EPOCHS
+    ),
     momentum=cosine_ema(momentum, steps=run.steps),
     freeze_steps=share(run, 1, of=cifar10.EPOCHS),
   )
@@ -119,7 +121,7 @@ def ibot_cifar10(
   views = cifar10.crops(size, split=0.25, local_count=local_count)
   backbone = vit(encoder, size=size, mask_token=True, drop_path=drop_path)
   head = models.dino_head(hidden=hidden, bottleneck=projection)
-  warm = cifar10.warm_temperature(run, 0.04, 0.07, epochs=30)
+  warm = warmed_temperature(run, 0.04, 0.07, warmup=30, epochs=cifar10.EPOCHS)
   method = methods.ibot(
     models.Siamese(backbone, head),
     views,
@@ -197,7 +199,9 @@ def dinov2_cifar10(
     mask=partial(block_mask, grid=(rows, rows)),
     masked_patches=rows**2 // 2,
     prototypes=prototypes,
-    teacher_temperature=cifar10.warm_temperature(run, 0.04, 0.07, epochs=30),
+    teacher_temperature=warmed_temperature(
+      run, 0.04, 0.07, warmup=30, epochs=cifar10.EPOCHS
+    ),
     momentum=cosine_ema(momentum, steps=run.steps),
     koleo_weight=koleo_weight,
     freeze_steps=share(run, 1, of=cifar10.EPOCHS),

@@ -22,7 +22,7 @@ from jaxssl.augment import (
   multi_crop,
 )
 from jaxssl.ops import cosine, cosine_ema, linear
-from jaxssl.presets import share, vit
+from jaxssl.presets import share, vit, warmed_temperature
 from jaxssl.presets.imagenet import (
   COST,
   imagenet_data,
@@ -31,7 +31,6 @@ from jaxssl.presets.imagenet import (
   learned_vit,
   patch_grid,
   teacher_adamw,
-  warmed_temperature,
 )
 from jaxssl.registry import Parts, Run, experiment
 

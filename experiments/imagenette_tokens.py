@@ -21,7 +21,7 @@ from jaxssl.augment import (
   multi_crop,
 )
 from jaxssl.ops import cosine_ema, linear
-from jaxssl.presets import share, vit
+from jaxssl.presets import share, vit, warmed_temperature
 from jaxssl.presets.imagenette import (
   COST,
   DATA,
@@ -36,7 +36,6 @@ from jaxssl.presets.imagenette import (
   published,
   sgd_parts,
   siamese,
-  warmed_temperature,
 )
 from jaxssl.registry import Parts, Run, experiment
 
@@ -154,7 +153,7 @@ def ibot_imagenette(
   crops = multi_crop(*ibot_views(size, size // 2), local_count=local_count)
   net = vit(encoder, size=size, mask_token=True, drop_path=drop_path)
   grid = (size // net.patch,) * 2
-  sharp = warmed_temperature(run, 0.04, teacher_temperature)
+  sharp = warmed_temperature(run, 0.04, teacher_temperature, warmup=30, epochs=EPOCHS)
   method = methods.ibot(
     models.Siamese(net, models.dino_head(hidden=hidden, bottleneck=bottleneck)),
     crops,
@@ -239,7 +238,9 @@ def dinov2_imagenette(
     mask=partial(block_mask, grid=(side, side)),
     masked_patches=side * side // 2,
     prototypes=prototypes,
-    teacher_temperature=warmed_temperature(run, 0.04, teacher_temperature),
+    teacher_temperature=warmed_temperature(
+      run, 0.04, teacher_temperature, warmup=30, epochs=EPOCHS
+    ),
     momentum=cosine_ema(momentum, steps=run.steps),
     koleo_weight=koleo_weight,
     freeze_steps=share(run, freeze, of=EPOCHS),

@@ -11,6 +11,7 @@ from jaxssl.presets.common import (
   scaled_cosine,
   share,
   vit,
+  warmed_temperature,
 )
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
   "scaled_cosine",
   "share",
   "vit",
+  "warmed_temperature",
 ]

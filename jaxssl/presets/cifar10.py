@@ -18,7 +18,6 @@ from jaxssl import models, optim
 from jaxssl.augment import byol_views, dino_views, multi_crop, simclr_view, two_views
 from jaxssl.augment.views import Views
 from jaxssl.data import DataSet, open_data
-from jaxssl.ops import linear, per_epoch
 from jaxssl.presets import common
 from jaxssl.registry import Run
 
@@ -158,20 +157,3 @@ def adamw(run: Run, peak: float, *, weight_decay: optax.ScalarOrSchedule):
   """AdamW as for ViTs: warm-up from 0, cosine to 1e-6; biases and norms not decayed."""
   schedule = rate(run, peak, start=0.0, end=1e-6)
   return optim.adamw(schedule, weight_decay=weight_decay)
-
-
-def warm_temperature(run: Run, start: float, end: float, *, epochs: int):
-  """DINO's teacher temperature: a staircase over the first `epochs` of 1,000.
-
-  Args:
-    run: its steps.
-    start: temperature of the first epoch.
-    end: temperature from the last of `epochs` on.
-    epochs: of the rise.
-
-  Returns:
-    step -> temperature.
-  """
-  epoch = max(common.share(run, 1, of=EPOCHS), 1)
-  rise = linear(start, end, steps=max((epochs - 1) * epoch, 1))
-  return per_epoch(rise, steps_per_epoch=epoch)

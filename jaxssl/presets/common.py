@@ -8,7 +8,7 @@ from functools import partial
 import flax.linen as nn
 import optax
 
-from jaxssl import models, optim
+from jaxssl import models, ops, optim
 from jaxssl.core import Method
 from jaxssl.data import digits
 from jaxssl.errors import InputError, nearest
@@ -149,6 +149,25 @@ def scaled_cosine(
   return optim.warmup_cosine(
     peak, steps=run.steps, warmup=share(run, warmup, of=epochs), end=end * peak
   )
+
+
+def warmed_temperature(
+  run: Run, start: float, end: float, *, warmup: int, epochs: int
+) -> optax.Schedule:
+  """DINO's temperature of the teacher: a staircase, `end` from epoch `warmup - 1` on.
+
+  Args:
+    run: its steps.
+    start: temperature of the first epoch.
+    end: temperature after the warm-up.
+    warmup: epochs of the warm-up, out of `epochs`.
+    epochs: of the whole run.
+
+  Returns:
+    step -> temperature.
+  """
+  line = ops.linear(start, end, steps=max(share(run, warmup - 1, of=epochs), 1))
+  return ops.per_epoch(line, steps_per_epoch=max(share(run, 1, of=epochs), 1))
 
 
 def digits_net(projector: nn.Module, predictor: nn.Module | None = None):

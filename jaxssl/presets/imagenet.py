@@ -5,7 +5,6 @@ crops of the recipes are taken from those. The papers crop the full image instea
 about 500 x 375 pixels: theirs see its borders and more of its detail.
 """
 
-from collections.abc import Callable
 from functools import partial
 
 import flax.linen as nn
@@ -163,25 +162,6 @@ def teacher_adamw(
   schedule = ops.cosine(peak, 1e-6, steps=run.steps, warmup=warm)
   decay = ops.cosine(weight_decay, weight_decay_end, steps=run.steps)
   return optim.adamw(schedule, weight_decay=decay)
-
-
-def warmed_temperature(
-  run: Run, start: float, end: float, *, warmup: int, epochs: int
-) -> Callable:
-  """DINO's temperature of the teacher: a staircase, `end` from epoch `warmup - 1` on.
-
-  Args:
-    run: its steps.
-    start: temperature of the first epoch.
-    end: temperature after the warm-up.
-    warmup: epochs of the warm-up, out of `epochs`.
-    epochs: of the whole run.
-
-  Returns:
-    step -> temperature.
-  """
-  line = ops.linear(start, end, steps=max(share(run, warmup - 1, of=epochs), 1))
-  return ops.per_epoch(line, steps_per_epoch=max(share(run, 1, of=epochs), 1))
 
 
 def layer_decay(

@@ -112,13 +112,6 @@ def constant(value: float) -> Schedule:
   return ops.linear(value, value, steps=1)
 
 
-def warmed_temperature(run: Run, start: float, end: float) -> Schedule:
-  """DINO's teacher temperature: up to `end` over 30 of 200 epochs, epoch by epoch."""
-  epoch = max(run.steps // EPOCHS, 1)
-  rise = ops.linear(start, end, steps=29 * epoch)
-  return ops.per_epoch(rise, steps_per_epoch=epoch)
-
-
 def sgd_parts(
   run: Run,
   method: Method,

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxssl import models
+from jaxssl import models, presets
 from jaxssl.augment import sobel
 from jaxssl.presets import imagenet
 from jaxssl.registry import Run
@@ -31,7 +31,7 @@ def test_layers_move_by_their_depth():
 
 
 def test_temperature_is_a_staircase():
-  temperature = imagenet.warmed_temperature(RUN, 0.04, 0.07, warmup=30, epochs=100)
+  temperature = presets.warmed_temperature(RUN, 0.04, 0.07, warmup=30, epochs=100)
   values = [float(temperature(jnp.int32(s))) for s in (0, 9, 10, 289, 290, 999)]
   wanted = np.linspace(0.04, 0.07, 30)[[0, 0, 1, 28, 29, 29]]
   np.testing.assert_allclose(values, wanted, rtol=1e-5)
@@ -65,7 +65,7 @@ def test_sobel_net_sees_edges():
 @pytest.mark.parametrize("steps", (1, 2, 3))
 def test_schedules_shrink_with_the_run(steps):
   run = Run(steps=steps, batch=8)
-  temperature = imagenet.warmed_temperature(run, 0.04, 0.07, warmup=30, epochs=100)
+  temperature = presets.warmed_temperature(run, 0.04, 0.07, warmup=30, epochs=100)
   assert 0.0399 < float(temperature(jnp.int32(0))) < 0.0701
   imagenet.larc(run, 0.3, weight_decay=0.0, warmup=10, epochs=100)
   imagenet.stepped_sgd(run, 0.03, weight_decay=0.0, drops=(120, 160), epochs=200)
