@@ -36,6 +36,14 @@ FAMILIES = {
   ),
   "Clustering": ("deepcluster", "deepcluster_v2", "swav"),
   "Distillation": ("seed",),
+  "Predictive": (
+    *("rotation", "context", "jigsaw", "patch_order", "colorization", "inpainting"),
+  ),
+  "Autoencoding, adversarial": (
+    *("autoencoder", "denoising", "vae", "dvae", "gan", "bigan"),
+  ),
+  "Masked image modelling": ("mae", "simmim", "beit", "maskfeat", "data2vec"),
+  "Autoregressive": ("aim",),
 }
 NAMES = tuple(name for family in FAMILIES.values() for name in family)
 NOTE = "<!-- Written by docs/make_methods.py; edit docs/method_facts instead. -->"
@@ -88,8 +96,13 @@ def page(name: str, fact: dict, entries: dict[str, registry.Entry]) -> str:
 
 def papers(fact: dict) -> str:
   """Links to the papers."""
-  links = [f"[{who}](https://arxiv.org/abs/{paper})" for who, paper in fact["papers"]]
+  links = [f"[{who}]({address(paper)})" for who, paper in fact["papers"]]
   return "; ".join(links)
+
+
+def address(paper: str) -> str:
+  """Where a paper is, from its number at arXiv; others are given by their address."""
+  return paper if "://" in paper else f"https://arxiv.org/abs/{paper}"
 
 
 def code_links(fact: dict) -> str:
@@ -254,7 +267,8 @@ def index_row(name: str, family: str, fact: dict) -> list[str]:
   names = dict.fromkeys(loss["function"] for loss in fact["losses"])
   used = ", ".join(f"`{function}`" for function in names)
   links = ", ".join(
-    f"[{paper}](https://arxiv.org/abs/{paper})" for _, paper in fact["papers"]
+    f"[{who if '://' in paper else paper}]({address(paper)})"
+    for who, paper in fact["papers"]
   )
   title = f"[{fact['title']}]({name}.md)"
   return [title, family, fact["views"], fact["state"], used, links]
@@ -277,6 +291,9 @@ Each page has the idea, the loss beside the function that computes it, the diffe
 between paper, official code and jaxssl, how the method fails, its data flow, state and
 experiments. The column of the state says what a row is compared with, and what a method
 keeps between steps beside its weights and batch statistics.
+
+A pretext task of your own is a function of ten lines:
+[how to write one](../own_pretext.md).
 """
 
 

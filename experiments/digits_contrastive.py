@@ -335,9 +335,7 @@ def cpc_digits(
     learning_rate: Peak of AdamW's cosine schedule.
     weight_decay: Of the weights; biases and norms have none.
   """
-  encoder = models.ConvNet(
-    widths=(32, 64, 128), pools=(1, 2, 1), norm=models.LayerNorm
-  )
+  encoder = models.ConvNet(widths=(32, 64, 128), pools=(1, 2, 1), norm=models.LayerNorm)
   context = models.RowContext(width=128, blocks=2)
   method = methods.cpc(
     encoder, context, ONE_VIEW, patch=4, stride=2, steps=ahead, temperature=1.0

@@ -14,7 +14,14 @@ from jaxssl import methods, models
 from jaxssl.core import Method
 from jaxssl.models.siamese import Siamese
 from jaxssl.ops import cosine_ema
-from tests import token_cases
+from tests import (
+  generative_cases,
+  masked_cases,
+  predictive_cases,
+  restoration_cases,
+  targets_cases,
+  token_cases,
+)
 
 BATCH, SIDE, DIM = 16, 8, 12
 EXAMPLES = 2 * BATCH  # of the data set that `index` counts
@@ -201,6 +208,13 @@ def _seed(norm="batch", axis_name=None):
 
 
 MOMENTUM = cosine_ema(0.9, steps=20)
+OTHERS = (
+  predictive_cases,
+  restoration_cases,
+  generative_cases,
+  masked_cases,
+  targets_cases,
+)
 CASES = (
   _case("simclr", methods.simclr, temperature=0.2),
   _case(
@@ -305,6 +319,7 @@ CASES = (
   Case("dinov2", token_cases.make_dinov2, token_cases.frozen),
   Case("ijepa", token_cases.make_ijepa, token_cases.frozen),
   Case("distill", token_cases.make_distill, token_cases.frozen),
+  *(Case(*row) for module in OTHERS for row in module.ROWS),
 )
 NAMES = tuple(case.name for case in CASES)
 FIRST = NAMES[:6]  # of which the everyday suite runs everything

@@ -10,6 +10,7 @@ CLUSTERS = {"clusters": 4}
 TINY = {
   "barlow_twins_cifar10": {**BASE, "projection": 8},
   "byol_cifar10": {**BASE, **HEAD},
+  "colorization_cifar10": {**BASE, "head_width": 8},
   "cpc_cifar10": {**BASE, "width": 8, "blocks": 1},
   "dcl_cifar10": {**BASE, **HEAD},
   "dclw_cifar10": {**BASE, **HEAD},
@@ -25,7 +26,9 @@ TINY = {
   "moco_v3_cifar10": {**BASE, **HEAD},
   "nnclr_cifar10": {**BASE, **HEAD, **QUEUE, "prediction_hidden": 16},
   "npid_cifar10": {**BASE, "projection": 8},
+  "patch_order_cifar10": {**BASE, **HEAD},
   "ressl_cifar10": {**BASE, **HEAD, **QUEUE},
+  "rotation_cifar10": BASE,
   "seed_cifar10": {**BASE, "hidden": 16, **QUEUE},  # and `teacher`, a finished run
   "simclr_cifar10": {**BASE, **HEAD},
   "simclr_v2_cifar10": {**BASE, **HEAD},

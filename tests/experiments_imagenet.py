@@ -12,6 +12,9 @@ CROPS = {"local_size": 16, "local_count": 1}
 TOKENS = {**RUN, **CROPS, "encoder": "vit_toy"}
 TOKENS |= {"hidden": 16, "bottleneck": 8, "prototypes": 16}
 CPC = {**RUN, "encoder": "convnet", "patch": 8, "stride": 4, "ahead": 2, "context": 16}
+PATCHES = {**RUN, "encoder": "convnet", "tile": 6, "gap": 2}
+DECODER = {"decoder_width": 16, "decoder_depth": 1, "decoder_heads": 2}
+PIXELS = {"head_width": 16, "head_depth": 1}
 
 TINY = {
   "simclr_imagenet": CONV,
@@ -26,6 +29,11 @@ TINY = {
   "dclw_imagenet": CONV,
   "supcon_imagenet": CONV,
   "ressl_imagenet": {**WIDE, **QUEUE},
+  "colorization_imagenet": {**RUN, "width": 4},
+  "inpainting_imagenet": {**RUN, "width": 4, "bottleneck": 16},
+  "rotation_imagenet": {**RUN, "encoder": "convnet"},
+  "context_imagenet": {**PATCHES, "hidden": 8, "smallest": 2},
+  "jigsaw_imagenet": {**PATCHES, "projection": 8, "permutations": 6},
   "cpc_imagenet": CPC,
   "byol_imagenet": WIDE,
   "simsiam_imagenet": {**WIDE, "bottleneck": 4},
@@ -48,4 +56,16 @@ TINY = {
     "predictor_width": 16,
     "predictor_depth": 1,
   },
+  "dvae_imagenet": {**RUN, "vocabulary": 16, "width": 8, "blocks": 1},
+  "beit_imagenet": {
+    **RUN,
+    "encoder": "vit_toy",
+    "tokenizer": "kmeans",
+    "vocabulary": 8,
+  },
+  "maskfeat_imagenet": {**RUN, "encoder": "vit_toy"},
+  "data2vec_imagenet": {**RUN, "encoder": "vit_toy", "top": 2},
+  "mae_imagenet": {**RUN, "encoder": "vit_toy", **DECODER},
+  "simmim_imagenet": {**RUN, "encoder": "vit_toy"},
+  "aim_imagenet": {**RUN, "width": 24, "depth": 2, "heads": 2, "patch": 8, **PIXELS},
 }

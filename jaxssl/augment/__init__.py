@@ -1,5 +1,12 @@
 """Augmentations and views: pure functions of a key and one example, run on device."""
 
+from jaxssl.augment.beit import beit_view, data2vec_view, in_two_sizes, maskfeat_view
+from jaxssl.augment.corruption import (
+  CORRUPTIONS,
+  corruption,
+  masking_noise,
+  salt_and_pepper,
+)
 from jaxssl.augment.image import (
   adjust_brightness,
   adjust_contrast,
@@ -55,10 +62,17 @@ from jaxssl.augment.recipes import (
   simmim_view,
   vicreg_cifar_view,
 )
+from jaxssl.augment.tiles import (
+  drop_colors,
+  low_resolution,
+  random_low_resolution,
+  random_tiles,
+)
 from jaxssl.augment.views import compose, many_views, two_views
 from jaxssl.augment.warp import random_warp, warp
 
 __all__ = [
+  "CORRUPTIONS",
   "Blocks",
   "Located",
   "Window",
@@ -67,20 +81,24 @@ __all__ = [
   "adjust_hue",
   "adjust_saturation",
   "affine",
+  "beit_view",
   "bicubic",
   "bilinear",
   "block_mask",
   "byol_views",
   "color_jitter",
   "compose",
+  "corruption",
   "crop_and_resize",
   "crop_view",
   "crop_window",
+  "data2vec_view",
   "deepcluster_view",
   "digits_crop_view",
   "digits_view",
   "dino_views",
   "dinov2_views",
+  "drop_colors",
   "flip_left_right",
   "gaussian_blur",
   "gaussian_noise",
@@ -89,10 +107,14 @@ __all__ = [
   "ibot_views",
   "ijepa_blocks",
   "ijepa_view",
+  "in_two_sizes",
   "jitter_draw",
   "located_view",
+  "low_resolution",
   "mae_view",
   "many_views",
+  "maskfeat_view",
+  "masking_noise",
   "moco_v1_view",
   "moco_view",
   "multi_crop",
@@ -102,11 +124,14 @@ __all__ = [
   "random_flip",
   "random_gaussian_blur",
   "random_grayscale",
+  "random_low_resolution",
   "random_mask",
   "random_resized_crop",
   "random_solarize",
+  "random_tiles",
   "random_warp",
   "ressl_views",
+  "salt_and_pepper",
   "simclr_view",
   "simmim_view",
   "sobel",

@@ -156,7 +156,7 @@ class Attention(nn.Module):
     keys: jax.Array | None = None,
     mask: jax.Array | None = None,
   ):
-    """Mixes tokens [batch, tokens, dim]; where `mask` is False none attends to them."""
+    """Mixes tokens [batch, tokens, dim]; see `ViT.encode` for the mask."""
     batch, tokens, dim = x.shape
     if dim % self.heads:
       raise InputError(f"{dim} channels do not split into {self.heads} heads.")
@@ -177,7 +177,8 @@ def _attend(query, key, value, mask):
   )
   if mask is not None:  # the lowest number: a row without any key stays finite
     lowest = jnp.finfo(logits.dtype).min
-    logits = jnp.where(mask[:, None, None, :], logits, lowest)
+    mask = mask[:, None, None, :] if mask.ndim == 2 else mask[:, None]
+    logits = jnp.where(mask, logits, lowest)
   weights = jax.nn.softmax(logits).astype(value.dtype)
   return jnp.einsum("bhqk,bkhd->bqhd", weights, value)
 
@@ -425,7 +426,8 @@ class ViT(nn.Module):
       train: whether to drop paths.
       keys: one per row, for `drop_path`.
       mask: bool [batch, tokens]; no token attends to those that are False. What comes
-        out for those means nothing. None: all are attended to.
+        out for those means nothing. Or bool [batch, tokens, tokens]: token i attends
+        to token j where [:, i, j] is True. None: all are attended to.
 
     Returns:
       float32 [batch, as many, width].
@@ -433,14 +435,21 @@ class ViT(nn.Module):
     Raises:
       InputError: the mask doesn't fit the tokens.
     """
-    if mask is not None and (mask.shape, mask.dtype) != (tokens.shape[:2], jnp.bool_):
-      raise InputError(
-        f"The mask of these tokens must be bool {tokens.shape[:2]}; got {mask.dtype} "
-        f"{mask.shape}."
-      )
+    _check_mask(mask, tokens.shape[:2])
     for block in self.blocks:
       tokens = block(tokens, train=train, keys=keys, mask=mask)
     return self.norm(tokens, train=train)
+
+
+def _check_mask(mask, shape):
+  """Of tokens [batch, tokens]: one entry for each, or for each pair of an image."""
+  if mask is None:
+    return
+  if mask.shape not in (shape, (*shape, shape[1])) or mask.dtype != jnp.bool_:
+    raise InputError(
+      f"The mask of these tokens must be bool {shape} or {(*shape, shape[1])}; got "
+      f"{mask.dtype} {mask.shape}."
+    )
 
 
 ViTTiny = partial(ViT, width=192, depth=12, heads=3)

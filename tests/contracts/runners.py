@@ -7,7 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxssl import core
-from jaxssl.mesh import data_mesh, replicated, rows_sharded
+from jaxssl.mesh import (
+  data_mesh,
+  make_mesh,
+  replicated,
+  rows_sharded,
+  state_shardings,
+)
 from tests import cases
 
 CASES = {case.name: case for case in cases.CASES}
@@ -42,6 +48,14 @@ def placed(name: str, norm: str, mesh):
   """The first state and the batch on a mesh."""
   state = jax.device_put(copy(first_state(name, norm)), replicated(mesh))
   return state, jax.device_put(cases.batch(), rows_sharded(mesh))
+
+
+def split(name: str, norm: str):
+  """Step, mesh and first state with "fsdp": all that divides is split over it."""
+  mesh, first = make_mesh("data=4,fsdp=2"), first_state(name, norm)
+  shardings = state_shardings(mesh, first, least=1)
+  step = core.jit_step(method(name, norm), cases.optimiser(), mesh, lambda _: shardings)
+  return step, mesh, jax.device_put(copy(first), shardings)
 
 
 def run_jit(name: str, norm: str, devices: int, steps: int):

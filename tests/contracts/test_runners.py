@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxssl import core, losses, methods
-from jaxssl.mesh import data_mesh
+from jaxssl.mesh import data_mesh, rows_sharded
 from tests import cases
 from tests.contracts import runners
 
@@ -29,7 +29,20 @@ def test_mesh_of_8_is_mesh_of_1(name):
   assert_same(runners.run_jit(name, "batch", 8, EVERYDAY_STEPS), one)
 
 
-@names
+@first_six
+def test_state_split_over_fsdp_is_mesh_of_1(name):
+  """Rows over 4 x 2 devices, parameters, optimiser, target and queue over 2."""
+  step, mesh, state = runners.split(name, "batch")
+  batch = jax.device_put(cases.batch(), rows_sharded(mesh))
+  for _ in range(EVERYDAY_STEPS):
+    state, _ = step(state, batch)
+  whole = [x.is_fully_replicated for x in jax.tree.leaves(state.params)]
+  assert not all(whole)
+  one = runners.run_jit(name, "batch", 1, EVERYDAY_STEPS)
+  assert_same(jax.device_get(runners.strip(state)), one)
+
+
+@first_six
 def test_pmap_over_8_is_mesh_of_1(name):
   one = runners.run_jit(name, "batch", 1, EVERYDAY_STEPS)
   assert_same(runners.run_pmap(name, "batch", EVERYDAY_STEPS), one)
@@ -63,9 +76,13 @@ def test_all_runners_agree_after_5_steps(name):
 @names
 def test_raw_gradients_agree(name):
   one = functools.partial(runners.run_jit, name, "batch", 1)
-  eight = functools.partial(runners.run_jit, name, "batch", 8)
-  pmapped = functools.partial(runners.run_pmap, name, "batch")
-  assert_same_gradient(one, eight, pmapped)
+  assert_same_gradient(one, functools.partial(runners.run_jit, name, "batch", 8))
+
+
+@first_six
+def test_raw_gradients_of_pmap_agree(name):
+  one = functools.partial(runners.run_jit, name, "batch", 1)
+  assert_same_gradient(one, functools.partial(runners.run_pmap, name, "batch"))
 
 
 @first_six
