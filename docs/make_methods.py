@@ -24,7 +24,11 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 FACTS = ROOT / "docs" / "method_facts"
 OUT = ROOT / "docs" / "methods"
 UP = "../../"  # from a page to the repository
-RESULTS = ROOT / "benchmarks" / "results" / "methods.md"
+RESULTS = ROOT / "benchmarks" / "results"
+BENCHMARKS = {
+  "methods": "All methods with one budget",
+  "pretexts": "Pretexts, autoencoders and masked models with one budget",
+}
 FAMILIES = {
   "Contrastive": (
     *("simclr", "moco_v1", "moco_v2", "moco_v3", "npid", "nnclr", "dcl", "supcon"),
@@ -89,6 +93,7 @@ def page(name: str, fact: dict, entries: dict[str, registry.Entry]) -> str:
     state(fact),
     "## Experiments",
     experiment_table(entries),
+    *sheets(fact["experiments"]),
     "[All methods](README.md)",
   )
   return "\n\n".join(parts) + "\n"
@@ -159,39 +164,47 @@ def cell(text: str) -> str:
 def arguments(function: Callable) -> str:
   """A constructor's signature with defaults, and a table of its arguments."""
   signature = inspect.signature(function)
-  shown = ", ".join(shown_arguments(signature))
+  shown = ", ".join(shown_arguments(signature, constants(function)))
   documented = sections(function).get("Args", {})
   text = f"`{function.__name__}({shown})`"
   if not documented:
     return f"{text}: {summary(function)}"
   rows = [
-    [f"`{name}`", default(signature.parameters[name]), meaning]
+    [f"`{name}`", default(signature.parameters[name], constants(function)), meaning]
     for name, meaning in documented.items()
   ]
   return f"{text}\n\n{table(('argument', 'default', 'meaning'), rows)}"
 
 
-def shown_arguments(signature: inspect.Signature) -> list[str]:
+def constants(function: Callable) -> dict[int, str]:
+  """Names of the tuples of a function's module, by their identity: see `value_of`."""
+  known = vars(inspect.getmodule(function)).items()
+  return {id(x): n for n, x in known if isinstance(x, tuple) and n.isupper()}
+
+
+def shown_arguments(signature: inspect.Signature, known: dict[int, str]) -> list[str]:
   """The arguments as one writes them, with a star before the keyword-only ones."""
   found, starred = [], False
   for parameter in signature.parameters.values():
     if parameter.kind is parameter.KEYWORD_ONLY and not starred:
       found, starred = [*found, "*"], True
-    value = value_of(parameter)
+    value = value_of(parameter, known)
     found.append(parameter.name if value is None else f"{parameter.name}={value}")
   return found
 
 
-def value_of(parameter: inspect.Parameter) -> str | None:
-  """A default as one writes it, or None without one."""
+def value_of(parameter: inspect.Parameter, known: dict[int, str]) -> str | None:
+  """A default as one writes it, by its name if it has one; None without one."""
   if parameter.default is parameter.empty:
     return None
+  if id(parameter.default) in known:
+    return known[id(parameter.default)]
   return getattr(parameter.default, "__name__", repr(parameter.default))
 
 
-def default(parameter: inspect.Parameter) -> str:
+def default(parameter: inspect.Parameter, known: dict[int, str]) -> str:
   """A default for the table, empty without one."""
-  value = value_of(parameter)
+  value = value_of(parameter, known)
   return "" if value is None else f"`{value}`"
 
 
@@ -259,7 +272,10 @@ def index(facts: dict[str, dict]) -> str:
     for family, names in FAMILIES.items()
     for name in names
   ]
-  return "\n\n".join((NOTE, INDEX.strip(), table(titles, rows), *benchmark())) + "\n"
+  measured = [
+    text for name, title in BENCHMARKS.items() for text in benchmark(name, title)
+  ]
+  return "\n\n".join((NOTE, INDEX.strip(), table(titles, rows), *measured)) + "\n"
 
 
 def index_row(name: str, family: str, fact: dict) -> list[str]:
@@ -274,14 +290,24 @@ def index_row(name: str, family: str, fact: dict) -> list[str]:
   return [title, family, fact["views"], fact["state"], used, links]
 
 
-def benchmark() -> tuple[str, ...]:
-  """The measured table, if it has been made, and the command that makes it."""
-  command = "`python benchmarks/methods.py` measures"
-  heading = "## All methods with one budget"
-  if not RESULTS.exists():
-    return heading, f"{command} and writes this table."
-  place = f"[this table]({UP}benchmarks/results/methods.md)"
-  return heading, f"{command} and writes {place}.", RESULTS.read_text().strip()
+def benchmark(name: str, title: str) -> tuple[str, ...]:
+  """A measured table, if it has been made, and the command that makes it."""
+  command, path = f"`python benchmarks/{name}.py` measures", RESULTS / f"{name}.md"
+  if not path.exists():
+    return f"## {title}", f"{command} and writes this table."
+  place = f"[this table]({UP}{path.relative_to(ROOT).as_posix()})"
+  return f"## {title}", f"{command} and writes {place}.", path.read_text().strip()
+
+
+def sheets(methods: list[str]) -> tuple[str, ...]:
+  """The pictures that the benchmark of the pretexts drew, if there are any."""
+  found = sorted((RESULTS / "pictures").glob("*.png"))
+  own = [p for p in found if re.sub(r"_\d+$", "", p.stem) in methods]
+  if not own:
+    return ()
+  note = "Of test images, after the run of `python benchmarks/pretexts.py`."
+  links = [f"![{p.stem}]({UP}{p.relative_to(ROOT).as_posix()})" for p in own]
+  return "## What it makes", note, *links
 
 
 INDEX = """

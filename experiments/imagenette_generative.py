@@ -54,7 +54,7 @@ def denoising_imagenette(
   net = backbone(encoder, size)
   decoder = models.MapDecoder((size, size, 3), _widths(net, size, width))
   method = methods.denoising(
-    models.MapAutoEncoder(net, decoder),
+    models.Restorer(net, decoder),
     views,
     corruption=corruption(noise, amount=amount),
   )

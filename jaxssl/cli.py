@@ -20,6 +20,7 @@ jaxssl: self-supervised learning in JAX
   jaxssl train NAME [--steps N] [--out RUN] pretrain, evaluate, report
   jaxssl train FILE.py:FUNCTION             the same for your own experiment
   jaxssl train --resume RUN                 go on exactly where a run stopped
+  jaxssl train NAME --distributed           in all processes of a cluster at once
   jaxssl plan NAME --topology v5e:4x4       what a run takes on chips not here
   jaxssl eval RUN [knn|linear|few-label]    evaluate a run's features
   jaxssl eval RUN finetune                  train all of it on 1, 10 and 100 % of labels
@@ -104,6 +105,7 @@ def train_command(argv: Sequence[str]) -> None:
   from jaxssl import registry, runs, train
 
   keep_freed_memory()
+  argv = _join_processes(argv)
   if "--resume" in argv:
     out, rest = _take_resume(argv)
     config = runs.read_config(out)
@@ -119,6 +121,23 @@ def train_command(argv: Sequence[str]) -> None:
   settings = parse_settings(entry, registry.defaults(entry), argv[1:], LAUNCH)
   out, launch = settings.pop("out"), _launch(settings)
   train.fit(registry.build(argv[0], **settings), out, **launch)
+
+
+def _join_processes(argv):
+  """Takes `--distributed` and what belongs to it out of the arguments, and obeys."""
+  from jaxssl import processes
+
+  parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+  parser.add_argument("--distributed", action="store_true")
+  parser.add_argument("--coordinator", default="")
+  parser.add_argument("--num-processes", type=int)
+  parser.add_argument("--process-id", type=int)
+  args, rest = parser.parse_known_args(argv)
+  if args.distributed or args.coordinator or args.process_id is not None:
+    processes.start(
+      args.coordinator, processes=args.num_processes, process=args.process_id
+    )
+  return rest
 
 
 def _launch(settings):
@@ -142,9 +161,7 @@ LAUNCH = {
     pathlib.Path | None, None, "Folder of the run (default: the next runs/NAME/N)."
   ),
   "mesh": Option(str, "", "Axes and sizes: data=4,fsdp=2 (default: all on data)."),
-  "profile": Option(
-    str, "", "Folder for a trace of warm steps (xprof, Perfetto)."
-  ),
+  "profile": Option(str, "", "Folder for a trace of warm steps (xprof, Perfetto)."),
 }
 
 

@@ -13,7 +13,13 @@ from jax.sharding import Mesh
 
 from jaxssl import core
 from jaxssl.data.loader import gather, prefetch, resident, take
-from jaxssl.data.sampler import in_order, index_block, indices, steps_per_epoch
+from jaxssl.data.sampler import (
+  host_rows,
+  in_order,
+  index_block,
+  indices,
+  steps_per_epoch,
+)
 from jaxssl.measures import measured
 from jaxssl.mesh import replicated, rows_sharded
 from jaxssl.registry import Experiment
@@ -81,22 +87,36 @@ def host_feed(experiment: Experiment, mesh: Mesh) -> Feed:
   """The host assembles batches ahead of the device, one step a dispatch."""
   source, sampler = experiment.data.train, _sampler(experiment)
   step = host_step(experiment, mesh)
-  place = functools.partial(jax.device_put, device=rows_sharded(mesh))
+  own = functools.partial(host_rows, **_process())
+  place = functools.partial(from_own_rows, mesh)
 
   def advance(state, batch):
     state, metrics = step(state, batch)
     return state, jax.tree.map(lambda x: x[None], metrics)
 
   def chunks(start, stop):
-    stream = (indices(s, **sampler) for s in range(start, stop))
+    stream = (own(indices(s, **sampler)) for s in range(start, stop))
     with prefetch(source, stream, ahead=2) as batches:
       for rows in batches:
         yield 1, (place(rows),)
 
   def batch(step):
-    return place(gather(source, indices(step, **sampler)))
+    return place(gather(source, own(indices(step, **sampler))))
 
   return Feed(advance, chunks, batch, *_by_index(experiment, mesh))
+
+
+def from_own_rows(mesh: Mesh, batch: PyTree) -> PyTree:
+  """Places a batch of which each process holds its own rows, split over the mesh."""
+  rows = rows_sharded(mesh)
+  if jax.process_count() == 1:
+    return jax.device_put(batch, rows)
+  make = functools.partial(jax.make_array_from_process_local_data, rows)
+  return jax.tree.map(make, batch)
+
+
+def _process():
+  return {"process_index": jax.process_index(), "process_count": jax.process_count()}
 
 
 def host_step(experiment: Experiment, mesh: Mesh) -> core.Step:

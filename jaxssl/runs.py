@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxssl import core, registry
+from jaxssl import core, processes, registry
 from jaxssl.checkpoint import Checkpoints, Restored
 from jaxssl.data import Source, check_images
 from jaxssl.errors import InputError
@@ -35,6 +35,9 @@ def create(experiment: Experiment, out: str | pathlib.Path | None) -> pathlib.Pa
     InputError: if the folder holds another run, or cannot be made.
   """
   out = _next_free(experiment.name) if out is None else pathlib.Path(out)
+  out = pathlib.Path(processes.agreed(str(out)))
+  if not processes.first():
+    return out
   if (out / "config.json").exists():
     raise InputError(
       f"{out} holds a run already. Go on with it by `jaxssl train --resume {out}`, or "
@@ -159,7 +162,7 @@ def make_encode(experiment: Experiment, mesh: Mesh) -> Callable:
     params, extra = variables["params"], variables["extra"]
     return method.encode(params, extra, {"input": inputs}, patches=patches)
 
-  jitted = jax.jit(encode, static_argnames="patches")
+  jitted = jax.jit(encode, static_argnames="patches", out_shardings=_readable(mesh))
   channels = example_shape(experiment.data.train)[-1]
 
   def placed(variables, inputs, patches=False):
@@ -170,6 +173,11 @@ def make_encode(experiment: Experiment, mesh: Mesh) -> Callable:
     return jitted(variables, jax.device_put(inputs, sharding), patches=patches)
 
   return placed
+
+
+def _readable(mesh):
+  """Features that each process can read: whole in all of them if there are several."""
+  return replicated(mesh) if jax.process_count() > 1 else None
 
 
 def _check_inputs(inputs, channels):

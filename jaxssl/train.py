@@ -14,7 +14,7 @@ from typing import NamedTuple
 import jax
 from jax.sharding import Mesh
 
-from jaxssl import core, data, evals, failures, measures, results, runs
+from jaxssl import core, data, evals, failures, measures, processes, results, runs
 from jaxssl.checkpoint import Checkpoints
 from jaxssl.feeds import make_feed
 from jaxssl.log import MetricsLog, Progress
@@ -83,11 +83,27 @@ def fit(
   use_compilation_cache()
   mesh = data_mesh() if mesh is None else mesh
   check(experiment, mesh)
+  say = processes.quiet(say)
   out = pathlib.Path(out) if resume else runs.create(experiment, out)
   _say_start(experiment, out, mesh, say)
-  with Trainer(experiment, out, mesh, callbacks, say, profile) as trainer:
-    state = trainer.run(resume=resume)
-  return Result(out, state, results.finish(experiment, out, state, mesh, say))
+  with processes.leaving_together(out):
+    with Trainer(experiment, out, mesh, callbacks, say, profile) as trainer:
+      state = trainer.run(resume=resume)
+    return Result(out, state, _finish(experiment, out, state, mesh, say))
+
+
+def _finish(experiment, out, state, mesh, say):
+  """Evaluates and reports; of several processes the first does it, alone."""
+  if jax.process_count() == 1:
+    return results.finish(experiment, out, state, mesh, say)
+  whole = processes.on_this_host(runs.variables_of(state))
+  table = evals.Table([], [], "The first process has the table.")
+  if processes.first():
+    own = data_mesh(jax.local_devices()[:1])
+    state = state._replace(params=whole["params"], extra=whole["extra"])
+    table = results.finish(experiment, out, state, own, say)
+  processes.wait("report")
+  return table
 
 
 def check(experiment: Experiment, mesh: Mesh) -> None:
@@ -130,8 +146,7 @@ class Trainer:
     state, seconds = self._restored() if resume else (self._fresh(), 0.0)
     step, stop, batch = int(state.step), self.experiment.run.steps, self.batch
     resumed = step if resume else None
-    self.log = self.stack.enter_context(MetricsLog(self.out, resume_step=resumed))
-    self.progress = self.stack.enter_context(Progress(stop, start=step, batch=batch))
+    self._open(resumed, Progress(stop, start=step, batch=batch))
     self.watch = Stopwatch(step, batch, seconds)
     chunked = closing(self.feed.chunks(step, stop))
     with stop_signals() as stopped, chunked as chunks, self.profile:
@@ -140,10 +155,17 @@ class Trainer:
         state, metrics = self.feed.advance(self._refreshed(state, step), *args)
         step += steps
         self._after(step, state, metrics)
-        if stopped and step < stop:
-          self._interrupt(step, state, metrics, stopped[0])
+        if step < stop and (signum := self._asked_to_stop(step, stopped)):
+          self._interrupt(step, state, metrics, signum)
     self.checkpoints.wait()
     return state
+
+  def _open(self, resumed, progress):
+    """Opens what the first process alone writes: the log and the bar."""
+    self.log = self.progress = None
+    if processes.first():
+      self.log = self.stack.enter_context(MetricsLog(self.out, resume_step=resumed))
+      self.progress = self.stack.enter_context(progress)
 
   def _fresh(self):
     state = self.init()
@@ -173,19 +195,30 @@ class Trainer:
     if last or step % run.checkpoint_every == 0:
       self._save(step, state, metrics)
 
+  def _asked_to_stop(self, step, stopped):
+    """The signal that some process got, or 0; several agree where they log."""
+    if jax.process_count() > 1 and step % self.experiment.run.log_every:
+      return 0
+    return processes.any_of(stopped[0] if stopped else 0)
+
+  def _record(self, step, values):
+    if self.log is not None:
+      self.log.write(step, values)
+
   def _write(self, step, state, metrics):
     values = self._finite(step, metrics) | self.watch.lap(step)
     warning = measures.warning(values)
-    self.log.write(step, values if warning is None else {**values, "warning": warning})
+    self._record(step, values if warning is None else {**values, "warning": warning})
     self._warn(step, warning)
-    self.progress.update(step, values["loss"])
+    if self.progress is not None:
+      self.progress.update(step, values["loss"])
     for callback in self.callbacks:
       callback(step, state, values)
 
   def _look(self, step, state):
     with self.watch.paused():
       found = self.look(state)
-    self.log.write(step, found)
+    self._record(step, found)
     self._warn(step, found.get("warning"))
 
   def _warn(self, step, warning):

@@ -13,11 +13,12 @@ import jax.numpy as jnp
 import optax
 import pytest
 
-from jaxssl import augment, core, evals, losses, methods, models, ops, optim
+from jaxssl import augment, core, evals, losses, methods, models, ops, optim, registry
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGES = ROOT / "docs" / "methods"
 FACTS = ROOT / "docs" / "method_facts"
+OWN_PRETEXT = ROOT / "docs" / "own_pretext.md"
 FILES = sorted(FACTS.glob("*.toml"))
 NAMES = [path.stem for path in FILES]
 PACKAGES = {
@@ -66,15 +67,18 @@ def test_every_method_has_a_page():
   public = {getattr(methods, name) for name in methods.__all__}
   functions = {f for f in public if inspect.isfunction(f)}
   described = {f for name in NAMES for f in generator().functions(facts(name))}
-  assert functions <= described
+  assert functions - described == {methods.predictive}
+  assert "`methods.predictive`" in OWN_PRETEXT.read_text()
 
 
-@pytest.mark.parametrize("path", sorted(PAGES.glob("*.md")), ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+  "path", [*sorted(PAGES.glob("*.md")), OWN_PRETEXT], ids=lambda p: p.stem
+)
 def test_links_resolve(path):
   links = re.findall(r"\]\(([^)\s]+)\)", path.read_text())
   inside = [link for link in links if not link.startswith("https://")]
   assert inside
-  missing = [x for x in inside if not (PAGES / x.partition("#")[0]).exists()]
+  missing = [x for x in inside if not (path.parent / x.partition("#")[0]).exists()]
   assert not missing
 
 
@@ -105,9 +109,12 @@ def test_what_the_facts_name_exists(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_paper_is_the_one_in_the_code(name):
-  first = generator().functions(facts(name))[0]
-  source = pathlib.Path(inspect.getfile(first)).read_text()
-  assert facts(name)["papers"][0][1] in source
+  """In the file of the method, or of the one whose state it has (patch order)."""
+  state = generator().find(facts(name)["extra"][0], "jaxssl.methods")
+  places = generator().functions(facts(name))[0], state
+  source = "".join(pathlib.Path(inspect.getfile(x)).read_text() for x in places)
+  who, paper = facts(name)["papers"][0]
+  assert (who if "://" in paper else paper) in source
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -180,3 +187,38 @@ def test_arrows_cross_no_box(name):
     between = [c for c in boxes.values() if a.column < c.column < b.column]
     hit = [c for c in between for r in rows if c.rows[0] <= r <= c.rows[-1]]
     assert not hit, (text, hit)
+
+
+def snippets(path):
+  return re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL)
+
+
+def test_a_pretext_of_ones_own_trains(tmp_path):
+  """The page's experiment, with its pictures, from a file as the page says."""
+  text, show = snippets(OWN_PRETEXT)
+  own = tmp_path / "mirror.py"
+  own.write_text(text.replace("measures=accuracy,", "measures=accuracy, show=show,"))
+  own.write_text(own.read_text() + show)
+  built = registry.build(f"{own}:mirror_digits", learning_rate=1e-3)
+  batch = {"input": jnp.zeros((8, 8, 8, 1), jnp.uint8)}
+  init = lambda key: core.init_state(built.method, built.tx, key, batch)
+  state = jax.eval_shape(init, jax.random.key(0))
+  step = functools.partial(core.train_step, built.method, built.tx)
+  _, metrics = jax.eval_shape(step, state, batch)
+  assert {"loss", "pretext_accuracy"} <= set(metrics)
+  keys = jax.random.split(jax.random.key(0), 8)
+  shown = jax.eval_shape(built.method.show, state.params, state.extra, batch, keys)
+  assert [x.shape for x in shown.values()] == [(8, 2, 8, 8, 1)]
+
+
+def test_the_question_of_the_page_and_its_pictures_agree():
+  space = {}
+  for text in snippets(OWN_PRETEXT):
+    exec(text, space)
+  image = jnp.arange(8.0).reshape(2, 4, 1)
+  seen, answers = jax.vmap(lambda key: space["mirrored"](key, image))(
+    jax.random.split(jax.random.key(0), 16)
+  )
+  assert set(answers.tolist()) == {0, 1}
+  (shown,) = space["show"](seen, answers, jax.nn.one_hot(answers, 2)).values()
+  assert (shown[:, 1] == jnp.broadcast_to(image, (16, 2, 4, 1))).all()

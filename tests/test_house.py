@@ -13,7 +13,17 @@ FLOORS = (
   ("losses", "augment"),
   ("core", "models", "mesh", "checkpoint", "log", "optim"),
   ("methods", "evals", "report"),
-  ("registry", "runs", "measures", "feeds", "failures", "results", "train", "plan"),
+  (
+    "registry",
+    "processes",
+    "runs",
+    "measures",
+    "feeds",
+    "failures",
+    "results",
+    "train",
+    "plan",
+  ),
   ("presets",),
   ("embed", "cli", "experiments"),
 )

@@ -12,11 +12,11 @@ from jaxssl import losses
 from jaxssl.core import Method
 from jaxssl.methods.common import Extra
 from jaxssl.methods.pictures import side_by_side
-from jaxssl.models.generative import encode_alone
 from jaxssl.models.siamese import (
   apply,
   apply_still,
   draw_views,
+  encode_alone,
   fold_in_rows,
   init_on_views,
 )
@@ -55,7 +55,7 @@ def autoencoder(net: nn.Module, views: Callable, *, pixels: Pixels = SQUARED) ->
   learning rate for a mean over pixels is larger by their number (Adam's is the same).
 
   Args:
-    net: `AutoEncoder` or `MapAutoEncoder`.
+    net: `AutoEncoder`, or `Restorer` with a `MapDecoder`.
     views: (key, example) -> inputs, of which the first is used.
     pixels: what the decoder's output means.
 
@@ -75,7 +75,7 @@ def denoising(
   `autoencoder`: a sum over pixels, a mean over the batch.
 
   Args:
-    net: `AutoEncoder` or `MapAutoEncoder`.
+    net: `AutoEncoder`, or `Restorer` with a `MapDecoder`.
     views: (key, example) -> inputs, of which the first is used.
     corruption: (key, image) -> corrupted image; `augment.corruption(name, amount=a)`.
     pixels: what the decoder's output means.

@@ -13,8 +13,13 @@ from jaxssl import losses
 from jaxssl.core import Method
 from jaxssl.errors import InputError
 from jaxssl.methods.common import Extra
-from jaxssl.models.restoration import encode_alone
-from jaxssl.models.siamese import apply, apply_still, draw_views, init_on_views
+from jaxssl.models.siamese import (
+  apply,
+  apply_still,
+  draw_views,
+  encode_alone,
+  init_on_views,
+)
 from jaxssl.ops.gamut import ab_bins, annealed_mean, soft_bins
 from jaxssl.ops.lab import lab_to_srgb, lightness, srgb_to_lab
 from jaxssl.ops.numerics import to_float
@@ -173,7 +178,7 @@ def _method(net, puzzle, *, init, error, colors):
     name = "grey | coloured by the net | original"
     return {name: jnp.stack(columns, axis=1)}
 
-  encode = encode_alone(net, _scaled_lightness)
+  encode = encode_alone(net.encoder, _scaled_lightness)
   return Method(init, forward, objective, encode, show=show)
 
 

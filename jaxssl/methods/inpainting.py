@@ -12,11 +12,11 @@ from jaxssl import losses
 from jaxssl.core import Method
 from jaxssl.errors import InputError
 from jaxssl.methods.common import Extra
-from jaxssl.models.restoration import encode_alone
 from jaxssl.models.siamese import (
   apply,
   apply_still,
   draw_views,
+  encode_alone,
   fold_in_rows,
   init_on_views,
 )
@@ -104,7 +104,7 @@ def inpainting(
     del params, step
     return error.mean(), (extra, {})
 
-  encode = encode_alone(net, _signed)
+  encode = encode_alone(net.encoder, _signed)
   return Method(init, forward, objective, encode, show=_show(net, puzzle))
 
 
@@ -185,7 +185,7 @@ def inpainting_adversarial(
     metrics = {"squared_error": error, "generator": fooled, "critic": caught}
     return maker + caught, (extra, metrics)
 
-  encode = encode_alone(net, _signed)
+  encode = encode_alone(net.encoder, _signed)
   return Method(init, forward, objective, encode, show=_show(net, puzzle))
 
 

@@ -29,12 +29,11 @@ from jaxssl.core import Method
 from jaxssl.errors import InputError
 from jaxssl.methods.common import Extra
 from jaxssl.models.siamese import (
-  Embedding,
   apply,
   apply_still,
   draw_views,
+  encode_alone,
   init_on_views,
-  make_encode,
 )
 from jaxssl.ops import to_float
 
@@ -57,22 +56,6 @@ class Asking(nn.Module):
     """Maps inputs to predictions [batch, ...]."""
     features = self.encoder(x, train=train, keys=keys)
     return self.head(features, train=train, keys=keys)
-
-
-class EncoderAlone(nn.Module):
-  """An encoder as a net: its features stand for projection and prediction too.
-
-  Attributes:
-    encoder: inputs -> features.
-  """
-
-  encoder: nn.Module
-
-  @nn.compact
-  def __call__(self, x: PyTree, *, train: bool, keys: jax.Array | None = None):
-    """Maps inputs to an `Embedding`."""
-    features = self.encoder(x, train=train, keys=keys)
-    return Embedding(features, features, features)
 
 
 def nothing_measured(prediction: PyTree, target: PyTree) -> dict:
@@ -126,8 +109,7 @@ def predictive(
     prediction = apply_still(net, params, extra.stats, inputs)
     return show(to_float(inputs), target, prediction)
 
-  alone = EncoderAlone(net.encoder)
-  encode = make_encode(alone, lambda params, extra: (params, extra.stats))
+  encode = encode_alone(net.encoder)
   return Method(init, forward, objective, encode, show=show and pictures)
 
 

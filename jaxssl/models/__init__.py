@@ -16,7 +16,6 @@ from jaxssl.models.generative import (
   ConvCritic,
   Inference,
   Judgement,
-  MapAutoEncoder,
   MLPEncoder,
   PairCritic,
   PlainBatchNorm,
@@ -86,7 +85,6 @@ from jaxssl.models.restoration import (
   HoleDecoder,
   ResizeDecoder,
   Restorer,
-  encode_alone,
 )
 from jaxssl.models.siamese import (
   Embedding,
@@ -99,6 +97,7 @@ from jaxssl.models.siamese import (
   apply_views,
   apply_with_patches,
   draw_views,
+  encode_alone,
   fold_in_rows,
   init,
   init_on_views,
@@ -171,7 +170,6 @@ __all__ = [
   "MAEDecoder",
   "MLPDecoder",
   "MLPEncoder",
-  "MapAutoEncoder",
   "MapDecoder",
   "MaskedImage",
   "Mlp",

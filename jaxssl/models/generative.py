@@ -17,7 +17,7 @@ from jaxssl.models.layers import (
   flatten_map,
   normal_init,
 )
-from jaxssl.models.siamese import Embedding, fold_in_rows, make_encode
+from jaxssl.models.siamese import fold_in_rows
 
 leaky_relu = partial(nn.leaky_relu, negative_slope=0.2)
 
@@ -40,30 +40,6 @@ class AutoEncoder(nn.Module):
     """Returns the rebuilt images, as the decoder puts them out."""
     features = self.encoder(x, train=train, keys=keys)
     return self.decoder(features, train=train, keys=keys)
-
-
-class MapAutoEncoder(nn.Module):
-  """An autoencoder with the encoder's map, before its mean, in between.
-
-  Attributes:
-    encoder: an encoder with `feature_map`: ConvNet, ResNet or ConvNeXt.
-    decoder: a `MapDecoder`.
-  """
-
-  encoder: nn.Module
-  decoder: nn.Module
-
-  def __call__(self, x: jax.Array, *, train: bool, keys: jax.Array | None = None):
-    """Returns the rebuilt images, as the decoder puts them out."""
-    if not hasattr(self.encoder, "feature_map"):
-      raise InputError(
-        f"{type(self.encoder).__name__} has no map of features to decode; take a "
-        "ConvNet, a ResNet or a ConvNeXt, or an AutoEncoder."
-      )
-    if self.is_initializing():
-      self.encoder(x, train=train, keys=keys)  # what it has beside the map
-    grid = self.encoder.feature_map(x, train=train, keys=keys)
-    return self.decoder(grid, train=train, keys=keys)
 
 
 class Posterior(NamedTuple):
@@ -381,28 +357,3 @@ def _dense(net, width, name):
     dtype=net.dtype,
     name=name,
   )
-
-
-class _Alone(nn.Module):
-  """An encoder as a net of its own."""
-
-  encoder: nn.Module
-
-  def __call__(self, x, *, train, keys=None):
-    return Embedding(*(self.encoder(x, train=train, keys=keys),) * 3)
-
-
-def encode_alone(encoder: nn.Module) -> Callable:
-  """Builds a method's `encode` from the encoder alone; see `models.make_encode`.
-
-  The parameters must have it at `params["encoder"]`, and `extra.stats` its statistics
-  at `stats[collection]["encoder"]`.
-  """
-
-  def select(params, extra):
-    stats = {
-      n: {"encoder": t["encoder"]} for n, t in extra.stats.items() if "encoder" in t
-    }
-    return {"encoder": params["encoder"]}, stats
-
-  return make_encode(_Alone(encoder), select)

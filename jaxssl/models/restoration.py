@@ -4,7 +4,6 @@ An encoder that has a `feature_map`, and a decoder of the map. `ConvNet`, `ResNe
 `ConvNeXt` are such encoders, and so are those of the papers here.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -21,7 +20,6 @@ from jaxssl.models.layers import (
   he_init,
   normal_init,
 )
-from jaxssl.ops.numerics import to_float
 
 PyTree = Any
 _leaky_relu = partial(nn.leaky_relu, negative_slope=0.2)
@@ -49,29 +47,6 @@ class Restorer(nn.Module):
       self.encoder(x, train=train, keys=keys)  # some parameters come after the map
     found = self.encoder.feature_map(x, train=train, keys=keys)
     return self.decoder(found, train=train, keys=keys)
-
-
-def encode_alone(net: nn.Module, prepare: Callable) -> Callable:
-  """Builds a method's `encode` from the encoder of a net, without the rest of it.
-
-  Args:
-    net: has the field `encoder`; the method keeps its statistics as `extra.stats`.
-    prepare: images in [0, 1] -> what the encoder sees.
-
-  Returns:
-    `encode(params, extra, batch, *, patches=False)`, as `Method` has it.
-  """
-
-  def encode(params, extra, batch, *, patches=False):
-    stats = {n: tree["encoder"] for n, tree in extra.stats.items() if "encoder" in tree}
-    variables = {"params": params["encoder"], **stats}
-    inputs = prepare(to_float(batch["input"]))
-    features, seen = net.encoder.apply(
-      variables, inputs, train=False, mutable=["intermediates"]
-    )
-    return seen["intermediates"]["patches"][0] if patches else features
-
-  return encode
 
 
 class ColorEncoder(nn.Module):

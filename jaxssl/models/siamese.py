@@ -268,6 +268,44 @@ def make_encode(net: nn.Module, select: Callable) -> Callable:
   return encode
 
 
+class _Alone(nn.Module):
+  """An encoder as a net of its own."""
+
+  encoder: nn.Module
+
+  def __call__(self, x, *, train, keys=None):
+    return Embedding(*(self.encoder(x, train=train, keys=keys),) * 3)
+
+
+def encode_alone(
+  encoder: nn.Module, prepare: Callable[[PyTree], PyTree] = to_float
+) -> Callable:
+  """Builds a method's `encode` from the part `encoder` of its net, without the rest.
+
+  Args:
+    encoder: its parameters are at `params["encoder"]`, its statistics at
+      `extra.stats[collection]["encoder"]`.
+    prepare: inputs, images in [0, 1], -> what the encoder sees.
+
+  Returns:
+    `encode(params, extra, batch, *, patches=False)`, as `make_encode` returns it.
+  """
+
+  def select(params, extra):
+    stats = {
+      n: {"encoder": t["encoder"]} for n, t in extra.stats.items() if "encoder" in t
+    }
+    return {"encoder": params["encoder"]}, stats
+
+  whole = make_encode(_Alone(encoder), select)
+
+  def encode(params, extra, batch, *, patches=False):
+    inputs = prepare(to_float(batch["input"]))
+    return whole(params, extra, {"input": inputs}, patches=patches)
+
+  return encode
+
+
 def _patches(seen):
   found = seen.get("intermediates", {}).get("encoder", {}).get("patches")
   if not found:

@@ -69,7 +69,7 @@ def test_a_map_of_another_size_is_refused():
 
 def test_the_map_of_an_encoder_is_decoded_and_all_of_it_initialised():
   encoder = nets.ENCODERS["convnext"]()
-  net = models.MapAutoEncoder(encoder, models.MapDecoder((8, 8, 3), (6, 4)))
+  net = models.Restorer(encoder, models.MapDecoder((8, 8, 3), (6, 4)))
   assert nets.output_shape(net, nets.SHAPE) == nets.SHAPE
   alone = nets.shapes(encoder)["params"]
   found = nets.shapes(net)["params"]["encoder"]
@@ -77,8 +77,8 @@ def test_the_map_of_an_encoder_is_decoded_and_all_of_it_initialised():
 
 
 def test_an_encoder_without_a_map_is_refused():
-  net = models.MapAutoEncoder(models.MLPEncoder((4,), (None,)), Pass())
-  with pytest.raises(InputError, match="MLPEncoder has no map"):
+  net = models.Restorer(models.MLPEncoder((4,), (None,)), Pass())
+  with pytest.raises(InputError, match="MLPEncoder has no feature_map"):
     nets.shapes(net)
 
 

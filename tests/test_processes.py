@@ -1,0 +1,115 @@
+"""Two processes of two devices end where one of four does; a lost one ends both."""
+
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from jaxssl import processes, runs
+from jaxssl.errors import InputError
+from jaxssl.log import read_metrics
+from jaxssl.mesh import data_mesh
+
+TOY = str(pathlib.Path(__file__).parent / "toy.py") + ":toy"
+SETTINGS = ["--steps", "12", "--log-every", "3", "--eval-every", "12"]
+LONG = ["--steps", "4000", "--log-every", "1", "--eval-every", "4000"]
+
+
+def environment(devices):
+  flags = (
+    "--xla_backend_optimization_level=0 "
+    f"--xla_force_host_platform_device_count={devices}"
+  )
+  cache = str(jax.config.jax_compilation_cache_dir)
+  return os.environ | {"XLA_FLAGS": flags, "JAX_COMPILATION_CACHE_DIR": cache}
+
+
+def launch(args, *, devices):
+  command = [sys.executable, "-m", "jaxssl.cli", "train", *map(str, args)]
+  return subprocess.Popen(
+    command,
+    env=environment(devices),
+    stdout=subprocess.PIPE,
+    stderr=subprocess.STDOUT,
+    text=True,
+  )
+
+
+def launch_two(args):
+  with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    port = free.getsockname()[1]
+  shared = ["--coordinator", f"127.0.0.1:{port}", "--num-processes", "2"]
+  return [launch([*args, *shared, "--process-id", i], devices=2) for i in range(2)]
+
+
+def outputs(started):
+  found = [process.communicate(timeout=400)[0] for process in started]
+  assert [process.returncode for process in started] == [0] * len(started), found
+  return found
+
+
+def state_of(out):
+  restored = runs.restore(out, runs.reopen(out), data_mesh(jax.devices()[:1]))
+  state = restored.state._replace(key=jax.random.key_data(restored.state.key))
+  return jax.tree.leaves(jax.device_get(state))
+
+
+@pytest.mark.parametrize(
+  "data", ["host", pytest.param("resident", marks=[pytest.mark.slow])]
+)
+def test_two_processes_end_where_one_does(tmp_path, data):
+  args = [TOY, "--data", data, *SETTINGS]
+  first, second = outputs(launch_two([*args, "--out", tmp_path / "two"]))
+  outputs([launch([*args, "--out", tmp_path / "one"], devices=4)])
+  assert "The report is" in first
+  assert "The report is" not in second
+  assert (tmp_path / "two" / "report.html").exists()
+  rows = read_metrics(tmp_path / "two" / "metrics.jsonl")
+  assert [row["step"] for row in rows if "loss" in row] == [3, 6, 9, 12]
+  for a, b in zip(state_of(tmp_path / "two"), state_of(tmp_path / "one"), strict=True):
+    np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_killed_process_ends_the_other_and_all_go_on_from_the_checkpoint(tmp_path):
+  whole, out = tmp_path / "whole", tmp_path / "killed"
+  outputs(launch_two([TOY, *SETTINGS, "--out", whole]))
+  started = launch_two([TOY, *LONG, "--out", tmp_path / "long"])
+  log = tmp_path / "long" / "metrics.jsonl"
+  while not (log.exists() and len(read_metrics(log)) > 5):
+    assert all(process.poll() is None for process in started)
+    time.sleep(0.1)
+  started[1].send_signal(signal.SIGKILL)
+  said = started[0].communicate(timeout=2 * processes.HEARTBEAT)[0]
+  assert started[0].returncode != 0
+  assert "Start all again: jaxssl train --resume" in said
+  del out
+  again = launch_two(["--resume", tmp_path / "long"])
+  time.sleep(1)
+  while again[0].poll() is None and len(read_metrics(log)) < 20:
+    time.sleep(0.1)
+  for process in again:
+    process.send_signal(signal.SIGTERM)
+  said = [process.communicate(timeout=120)[0] for process in again]
+  assert "the state is saved" in said[0]
+
+
+@pytest.mark.parametrize(
+  ("options", "says"),
+  [
+    ({"coordinator": "a:1"}, "needs --num-processes"),
+    ({"processes": 2, "process": 0}, "need --coordinator"),
+    ({"coordinator": "a:1", "processes": 2, "process": 2}, "not in 0 ... 1"),
+  ],
+)
+def test_an_incomplete_description_is_refused(options, says):
+  with pytest.raises(InputError, match=says):
+    processes.start(**options)
