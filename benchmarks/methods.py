@@ -34,7 +34,7 @@ METHODS = (
   *("dino", "ibot", "dinov2", "ijepa"),
   *("deepcluster", "deepcluster_v2", "swav", "seed", "supcon"),
 )
-BUDGET = {"steps": 400, "batch": 128}
+BUDGET = {"steps": 600, "batch": 128}
 COLUMNS = ("1", "5", "10")
 MEASURED = ("rankme", "seconds")
 PROTOCOLS = ("knn", "few-label")

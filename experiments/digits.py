@@ -60,7 +60,7 @@ def moco_v2_digits(
   temperature: float = 0.2,
   queue_size: int = 512,
   momentum: float = 0.99,
-  learning_rate: float = 2e-3,
+  learning_rate: float = 5e-4,
   weight_decay: float = 1e-4,
 ) -> Parts:
   """MoCo v2 on digits.

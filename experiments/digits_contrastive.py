@@ -283,7 +283,7 @@ def ressl_digits(
   run: Run = RUN,
   *,
   queue_size: int = 512,
-  momentum: float = 0.99,
+  momentum: float = 0.97,
   student_temperature: float = 0.1,
   teacher_temperature: float = 0.04,
   learning_rate: float = 2e-3,

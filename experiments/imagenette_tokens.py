@@ -275,7 +275,7 @@ def ijepa_imagenette(
   predictor_width: int = 192,
   predictor_depth: int = 6,
   warmup: float = 27.0,
-  learning_rate: float = 1e-425,
+  learning_rate: float = 1.25e-4,
   weight_decay: float = 0.04,
   last_weight_decay: float = 0.4,
 ) -> Parts:

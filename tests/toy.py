@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 import jaxssl
 from jaxssl import methods, models, optim
@@ -53,7 +54,12 @@ def _broken(method, step_of_nan):
 
 @jaxssl.experiment(method="MoCo v2", data="toy", reaches="-", cost="-")
 def toy(
-  run: jaxssl.Run = RUN, *, data: str = "resident", nan_at: int = -1, rate: float = 0.01
+  run: jaxssl.Run = RUN,
+  *,
+  data: str = "resident",
+  nan_at: int = -1,
+  rate: float = 0.01,
+  adaptive: bool = True,
 ) -> jaxssl.Parts:
   """MoCo on a few digits: it has an EMA target, a queue and batch statistics.
 
@@ -62,9 +68,11 @@ def toy(
     data: "resident" or "host".
     nan_at: Step whose loss is NaN; -1 for none.
     rate: The learning rate.
+    adaptive: AdamW; else SGD, which doesn't divide rounding by itself.
   """
   views = two_views(_noisy)
   net = models.Siamese(Encoder(), models.moco_head(hidden=16, out=8))
   method = methods.moco_v2(net, views, queue_size=64, momentum=0.9)
-  tx = optim.adamw(optim.warmup_cosine(rate, steps=run.steps), weight_decay=1e-4)
+  schedule = optim.warmup_cosine(rate, steps=run.steps)
+  tx = optim.adamw(schedule, weight_decay=1e-4) if adaptive else optax.sgd(schedule)
   return jaxssl.Parts(_broken(method, nan_at), tx, _data(data), views)

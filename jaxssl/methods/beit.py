@@ -11,12 +11,12 @@ from jax.lax import stop_gradient
 
 from jaxssl.core import Method
 from jaxssl.errors import InputError
+from jaxssl.methods.common import mean_over_patches
 from jaxssl.methods.dvae import Tokenizer
 from jaxssl.methods.hidden import (
   check_width,
   draw_hidden,
   hidden_error,
-  hidden_mean,
   hidden_picture,
   init_hidden,
   predict_still,
@@ -118,9 +118,9 @@ def beit(
 
   def objective(params, extra, outputs, step):
     del params, step
-    accuracy = hidden_mean(outputs.right, outputs.count)
+    accuracy = mean_over_patches(outputs.right, outputs.count)
     metrics = {"token_accuracy": accuracy, "hidden_patches": outputs.count.mean()}
-    return hidden_mean(outputs.error, outputs.count), (extra, metrics)
+    return mean_over_patches(outputs.error, outputs.count), (extra, metrics)
 
   def show(params, extra, batch, keys):
     hidden = draw_hidden(views, mask, keys, batch["input"])

@@ -72,6 +72,23 @@ def two_view_method(
   return Method(init, forward, objective, encode)
 
 
+class PatchErrors(NamedTuple):
+  """The error of each example, of which some patches are asked for.
+
+  Attributes:
+    error: [batch], summed over the patches asked for.
+    count: [batch], number of these patches.
+  """
+
+  error: jax.Array
+  count: jax.Array
+
+
+def mean_over_patches(total: jax.Array, count: jax.Array) -> jax.Array:
+  """The mean over all patches asked for in a batch, 0 if there is none."""
+  return total.sum() / jnp.maximum(count.sum(), 1.0)
+
+
 class TargetExtra(NamedTuple):
   """State of a method whose targets come from a moving average of the net.
 

@@ -11,12 +11,11 @@ from jax.lax import stop_gradient
 from jaxssl import losses
 from jaxssl.core import Method
 from jaxssl.errors import InputError
-from jaxssl.methods.common import move_target
+from jaxssl.methods.common import mean_over_patches, move_target
 from jaxssl.methods.hidden import (
   check_width,
   draw_hidden,
   hidden_error,
-  hidden_mean,
   init_hidden,
   predict_hidden,
 )
@@ -102,7 +101,7 @@ def data2vec(
   def objective(params, extra, outputs, step):
     del params, step
     metrics = {"hidden_patches": outputs.count.mean()}
-    return hidden_mean(outputs.error, outputs.count), (extra, metrics)
+    return mean_over_patches(*outputs), (extra, metrics)
 
   def update(params, extra, step):
     return params, move_target(params, extra, momentum(step))

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl.errors import InputError
+from jaxssl.methods.common import PatchErrors
 from jaxssl.models.siamese import (
   apply_projector,
   apply_with_patches,
@@ -33,18 +34,6 @@ class Hidden(NamedTuple):
   crops: tuple
   mask: jax.Array
   keys: jax.Array
-
-
-class HiddenOutputs(NamedTuple):
-  """The error of each example.
-
-  Attributes:
-    error: [batch], summed over its hidden patches.
-    count: [batch], number of these patches.
-  """
-
-  error: jax.Array
-  count: jax.Array
 
 
 def draw_hidden(
@@ -136,15 +125,10 @@ def predict_still(
   return apply_projector(net, params, stats, patches, train=False)[0]
 
 
-def hidden_error(error: jax.Array, mask: jax.Array) -> HiddenOutputs:
+def hidden_error(error: jax.Array, mask: jax.Array) -> PatchErrors:
   """Sums the error of each patch, [batch, patches], over those that are hidden."""
   total = jnp.sum(jnp.where(mask, error, 0.0), axis=1)
-  return HiddenOutputs(total, jnp.sum(mask, axis=1, dtype=jnp.float32))
-
-
-def hidden_mean(total: jax.Array, count: jax.Array) -> jax.Array:
-  """The mean over all hidden patches of a batch, 0 if there is none."""
-  return total.sum() / jnp.maximum(count.sum(), 1.0)
+  return PatchErrors(total, jnp.sum(mask, axis=1, dtype=jnp.float32))
 
 
 def check_width(width: int, wanted: int, what: str) -> None:

@@ -12,6 +12,7 @@ from jax.lax import stop_gradient
 from jaxssl import losses
 from jaxssl.core import Method
 from jaxssl.errors import InputError
+from jaxssl.methods.common import PatchErrors, mean_over_patches
 from jaxssl.models.predictor import Jepa, Puzzle, first_true
 from jaxssl.models.siamese import apply, draw_views, init
 from jaxssl.ops import to_float
@@ -29,18 +30,6 @@ class IjepaExtra(NamedTuple):
 
   stats: PyTree
   target: PyTree
-
-
-class IjepaOutputs(NamedTuple):
-  """The error of each example.
-
-  Attributes:
-    error: [batch], summed over the patches of all target blocks.
-    count: [batch], number of these patches.
-  """
-
-  error: jax.Array
-  count: jax.Array
 
 
 def ijepa(
@@ -111,11 +100,11 @@ def ijepa(
     error = losses.smooth_l1(predicted, wanted, beta=1.0)
     error = jnp.where(asked.asked, error, 0.0).sum((1, 2))
     count = asked.asked.sum((1, 2), dtype=jnp.float32)
-    return IjepaOutputs(error, count), extra._replace(stats=stats)
+    return PatchErrors(error, count), extra._replace(stats=stats)
 
   def objective(params, extra, outputs, step):
     del params, step
-    loss = outputs.error.sum() / jnp.maximum(outputs.count.sum(), 1.0)
+    loss = mean_over_patches(*outputs)
     return loss, (extra, {"target_patches": outputs.count.mean()})
 
   def update(params, extra, step):

@@ -9,12 +9,11 @@ from jax.lax import stop_gradient
 
 from jaxssl.core import Method
 from jaxssl.errors import InputError
-from jaxssl.methods.common import Extra
+from jaxssl.methods.common import Extra, mean_over_patches
 from jaxssl.methods.hidden import (
   check_width,
   draw_hidden,
   hidden_error,
-  hidden_mean,
   hidden_picture,
   init_hidden,
   mask_pixels,
@@ -81,7 +80,7 @@ def maskfeat(
   def objective(params, extra, outputs, step):
     del params, step
     metrics = {"hidden_patches": outputs.count.mean()}
-    return hidden_mean(outputs.error, outputs.count), (extra, metrics)
+    return mean_over_patches(*outputs), (extra, metrics)
 
   def show(params, extra, batch, keys):
     hidden = draw_hidden(views, mask, keys, batch["input"])

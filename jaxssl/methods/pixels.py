@@ -1,7 +1,7 @@
 """What MAE, SimMIM and AIM share: hide patches, predict their pixels, compare."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -9,24 +9,12 @@ import jax.numpy as jnp
 
 from jaxssl.core import Method
 from jaxssl.errors import InputError
-from jaxssl.methods.common import Extra
-from jaxssl.models.siamese import apply, apply_still, draw_views, init
+from jaxssl.methods.common import Extra, PatchErrors, mean_over_patches
+from jaxssl.models.siamese import apply, apply_still, draw_views, encode_alone, init
 from jaxssl.ops import to_float
 from jaxssl.ops.patches import cut_patches, join_patches, patch_grid, patch_moments
 
 PyTree = Any
-
-
-class PixelOutputs(NamedTuple):
-  """The error of each example.
-
-  Attributes:
-    error: [batch], summed over the patches asked for.
-    count: [batch], number of these patches.
-  """
-
-  error: jax.Array
-  count: jax.Array
 
 
 def pixel_method(
@@ -63,11 +51,11 @@ def pixel_method(
     del step
     asked, net_keys = ask(batch["input"], keys)
     prediction, stats = apply(net, params, extra.stats, asked, net_keys)
-    return PixelOutputs(*compare(prediction, asked)), Extra(stats)
+    return PatchErrors(*compare(prediction, asked)), Extra(stats)
 
   def objective(params, extra, outputs, step):
     del params, step
-    loss = outputs.error.sum() / jnp.maximum(outputs.count.sum(), 1.0)
+    loss = mean_over_patches(*outputs)
     return loss, (extra, {"target_patches": outputs.count.mean()})
 
   def show(params, extra, batch, keys):
@@ -75,20 +63,6 @@ def pixel_method(
     return draw(apply_still(net, params, extra.stats, asked), asked)
 
   return Method(start, forward, objective, encode_alone(net.encoder), show=show)
-
-
-def encode_alone(encoder: nn.Module) -> Callable:
-  """Builds the `encode` of a net whose part `encoder` works without the rest."""
-
-  def encode(params, extra, batch, *, patches=False):
-    parts = {"params": params, **extra.stats}
-    variables = {n: tree["encoder"] for n, tree in parts.items() if "encoder" in tree}
-    features, seen = encoder.apply(
-      variables, to_float(batch["input"]), train=False, mutable=["intermediates"]
-    )
-    return seen["intermediates"]["patches"][0] if patches else features
-
-  return encode
 
 
 def check_ratio(ratio: float) -> None:

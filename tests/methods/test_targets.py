@@ -12,9 +12,10 @@ from jaxssl.augment import beit_view, data2vec_view, in_two_sizes, maskfeat_view
 from jaxssl.checkpoint import Checkpoints
 from jaxssl.errors import InputError
 from jaxssl.methods.beit import BeitOutputs
+from jaxssl.methods.common import PatchErrors
 from jaxssl.methods.data2vec import block_outputs
 from jaxssl.methods.dvae import perplexity
-from jaxssl.methods.hidden import HiddenOutputs, hidden_error, hidden_picture
+from jaxssl.methods.hidden import hidden_error, hidden_picture
 from jaxssl.models import MaskedImage, Siamese, linear_head
 from jaxssl.models.siamese import draw_views
 from jaxssl.ops.patches import cut_patches
@@ -110,8 +111,8 @@ def test_the_loss_is_the_mean_over_the_hidden_patches_of_the_batch():
   right = jnp.array([1.0, 1.0, 0.0])
   for name, outputs in (
     ("beit", BeitOutputs(*rows, right)),
-    ("maskfeat", HiddenOutputs(*rows)),
-    ("data2vec", HiddenOutputs(*rows)),
+    ("maskfeat", PatchErrors(*rows)),
+    ("data2vec", PatchErrors(*rows)),
   ):
     method, params, extra = started(name)
     loss, (_, metrics) = method.objective(params, extra, outputs, jnp.int32(0))
