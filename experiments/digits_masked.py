@@ -2,7 +2,7 @@
 
 from jaxssl import methods, models
 from jaxssl.augment import digits_view, many_views
-from jaxssl.presets import digits_parts, digits_vit
+from jaxssl.presets import digits_vit, digits_vit_parts
 from jaxssl.registry import Parts, Run, experiment
 
 RUN = Run(steps=1000, batch=128, log_every=50, eval_every=200, checkpoint_every=200)
@@ -21,7 +21,7 @@ def mae_digits(
   *,
   ratio: float = 0.5,
   normalize: bool = False,
-  learning_rate: float = 2e-3,
+  learning_rate: float = 1e-3,
   weight_decay: float = 1e-4,
 ) -> Parts:
   """MAE on digits: 8 of 16 patches of 2 pixels, a decoder half as wide.
@@ -39,7 +39,7 @@ def mae_digits(
   encoder = digits_vit(class_token=False)
   net = models.MAE(encoder, models.light_decoder(encoder, IMAGE))
   method = methods.mae(net, VIEWS, ratio=ratio, normalize=normalize)
-  return digits_parts(
+  return digits_vit_parts(
     run, method, VIEWS, learning_rate=learning_rate, weight_decay=weight_decay
   )
 
@@ -55,7 +55,7 @@ def simmim_digits(
   *,
   ratio: float = 0.6,
   unit: int = 1,
-  learning_rate: float = 2e-3,
+  learning_rate: float = 1e-3,
   weight_decay: float = 1e-4,
 ) -> Parts:
   """SimMIM on digits: 10 of 16 patches of 2 pixels are mask tokens.
@@ -69,7 +69,7 @@ def simmim_digits(
   """
   net = models.SimMIM(digits_vit(class_token=False, mask_token=True))
   method = methods.simmim(net, VIEWS, ratio=ratio, unit=unit)
-  return digits_parts(
+  return digits_vit_parts(
     run, method, VIEWS, learning_rate=learning_rate, weight_decay=weight_decay
   )
 
@@ -86,7 +86,7 @@ def aim_digits(
   normalize: bool = False,
   head_width: int = 64,
   head_depth: int = 2,
-  learning_rate: float = 2e-3,
+  learning_rate: float = 1e-3,
   weight_decay: float = 1e-4,
 ) -> Parts:
   """AIM on digits: each of 16 patches of 2 pixels from those before it.
@@ -102,6 +102,6 @@ def aim_digits(
   head = models.PixelHead(width=head_width, depth=head_depth)
   net = models.AIM(digits_vit(class_token=False), head)
   method = methods.aim(net, VIEWS, normalize=normalize)
-  return digits_parts(
+  return digits_vit_parts(
     run, method, VIEWS, learning_rate=learning_rate, weight_decay=weight_decay
   )

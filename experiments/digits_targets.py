@@ -8,7 +8,7 @@ from jaxssl import methods, models
 from jaxssl.augment import digits_view, many_views
 from jaxssl.data import digits
 from jaxssl.ops import linear
-from jaxssl.presets import digits_parts, digits_vit
+from jaxssl.presets import digits_parts, digits_vit, digits_vit_parts
 from jaxssl.presets.targets import (
   annealed,
   dvae_net,
@@ -83,7 +83,7 @@ def beit_digits(
   tokenizer: str = "kmeans",
   vocabulary: int = 64,
   mask: float = 0.4,
-  learning_rate: float = 2e-3,
+  learning_rate: float = 1e-3,
   weight_decay: float = 1e-4,
 ) -> Parts:
   """BEiT on digits with a ViT: patches of 2 pixels, blocks of them hidden.
@@ -110,7 +110,7 @@ def beit_digits(
     mask=fixed_mask(GRID, mask),
     masked_patches=hidden_patches(GRID, mask),
   )
-  return digits_parts(
+  return digits_vit_parts(
     run, method, VIEWS, learning_rate=learning_rate, weight_decay=weight_decay
   )
 
@@ -126,7 +126,7 @@ def maskfeat_digits(
   *,
   mask: float = 0.4,
   bins: int = 9,
-  learning_rate: float = 2e-3,
+  learning_rate: float = 1e-3,
   weight_decay: float = 1e-4,
 ) -> Parts:
   """MaskFeat on digits: the histogram of each hidden patch of 2 pixels.
@@ -141,7 +141,7 @@ def maskfeat_digits(
   method = methods.maskfeat(
     masked_net(bins), VIEWS, mask=fixed_mask(GRID, mask), cell=2, bins=bins
   )
-  return digits_parts(
+  return digits_vit_parts(
     run, method, VIEWS, learning_rate=learning_rate, weight_decay=weight_decay
   )
 
@@ -182,6 +182,6 @@ def data2vec_digits(
     top=top,
     beta=beta,
   )
-  return digits_parts(
+  return digits_vit_parts(
     run, method, VIEWS, learning_rate=learning_rate, weight_decay=weight_decay
   )

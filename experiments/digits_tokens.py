@@ -2,6 +2,8 @@
 
 from functools import partial
 
+import flax.linen as nn
+
 from jaxssl import methods, models
 from jaxssl.augment import (
   block_mask,
@@ -11,7 +13,13 @@ from jaxssl.augment import (
   two_views,
 )
 from jaxssl.ops import cosine_ema, linear
-from jaxssl.presets import digits_net, digits_parts, digits_vit, share
+from jaxssl.presets import (
+  digits_net,
+  digits_parts,
+  digits_vit,
+  digits_vit_parts,
+  share,
+)
 from jaxssl.registry import Parts, Run, experiment
 
 EVERY = {"log_every": 50, "eval_every": 200, "checkpoint_every": 200}
@@ -19,6 +27,7 @@ RUN = Run(steps=1000, batch=128, **EVERY)
 VIEW = digits_view()
 VIEWS = two_views(VIEW)
 ONE_VIEW = many_views(VIEW)
+KERNELS = nn.initializers.lecun_normal()  # 0.02 is made for wider nets
 GRID = (4, 4)  # patches of 2 pixels
 MASK = partial(block_mask, grid=GRID)
 
@@ -50,7 +59,7 @@ def dino_digits(
     learning_rate: Peak of AdamW's cosine schedule.
     weight_decay: Of the weights; biases and norms have none.
   """
-  net = digits_net(models.dino_head(hidden=256, bottleneck=64))
+  net = digits_net(models.dino_head(hidden=256, bottleneck=64, kernel_init=KERNELS))
   method = methods.dino(
     net,
     VIEWS,
@@ -60,7 +69,11 @@ def dino_digits(
     freeze_steps=share(run, freeze, of=1),
   )
   return digits_parts(
-    run, method, VIEWS, learning_rate=learning_rate, weight_decay=weight_decay
+    run,
+    method,
+    VIEWS,
+    learning_rate=learning_rate,
+    weight_decay=weight_decay,
   )
 
 
@@ -91,7 +104,9 @@ def ibot_digits(
     learning_rate: Peak of AdamW's cosine schedule.
     weight_decay: Of the weights; biases and norms have none.
   """
-  head = models.dino_head(hidden=256, bottleneck=64)
+  head = models.dino_head(
+    hidden=256, bottleneck=64, norm=models.BatchNorm, kernel_init=KERNELS
+  )
   net = models.Siamese(digits_vit(mask_token=True), head)
   sharp = linear(teacher_temperature, teacher_temperature, steps=1)
   method = methods.ibot(
@@ -104,8 +119,12 @@ def ibot_digits(
     momentum=cosine_ema(momentum, steps=run.steps),
     freeze_steps=share(run, freeze, of=1),
   )
-  return digits_parts(
-    run, method, VIEWS, learning_rate=learning_rate, weight_decay=weight_decay
+  return digits_vit_parts(
+    run,
+    method,
+    VIEWS,
+    learning_rate=learning_rate,
+    weight_decay=weight_decay,
   )
 
 
@@ -138,7 +157,9 @@ def dinov2_digits(
     learning_rate: Peak of AdamW's cosine schedule.
     weight_decay: Of the weights; biases and norms have none.
   """
-  head = models.dino_head(hidden=256, bottleneck=64)
+  head = models.dino_head(
+    hidden=256, bottleneck=64, norm=models.BatchNorm, kernel_init=KERNELS
+  )
   vit = digits_vit(mask_token=True, registers=2, layer_scale=1.0)
   method = methods.dinov2(
     models.Siamese(vit, head),
@@ -151,8 +172,12 @@ def dinov2_digits(
     koleo_weight=koleo_weight,
     freeze_steps=share(run, freeze, of=1),
   )
-  return digits_parts(
-    run, method, VIEWS, learning_rate=learning_rate, weight_decay=weight_decay
+  return digits_vit_parts(
+    run,
+    method,
+    VIEWS,
+    learning_rate=learning_rate,
+    weight_decay=weight_decay,
   )
 
 
@@ -180,13 +205,17 @@ def ijepa_digits(
   blocks = partial(ijepa_blocks, grid=GRID, min_context=0.2)
   method = methods.ijepa(
     digits_vit(class_token=False),
-    models.PatchPredictor(width=64, depth=2, heads=4),
+    models.PatchPredictor(width=64, depth=2, heads=4, kernel_init=KERNELS),
     ONE_VIEW,
     blocks=blocks,
     context_patches=9,
     target_patches=4,
     momentum=linear(momentum, 1.0, steps=run.steps),
   )
-  return digits_parts(
-    run, method, ONE_VIEW, learning_rate=learning_rate, weight_decay=weight_decay
+  return digits_vit_parts(
+    run,
+    method,
+    ONE_VIEW,
+    learning_rate=learning_rate,
+    weight_decay=weight_decay,
   )

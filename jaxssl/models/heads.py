@@ -5,6 +5,7 @@ batch norm, tests of accumulation use `layers.LayerNorm`. A width of None stands
 the width of the features.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -12,7 +13,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxssl.errors import InputError
-from jaxssl.models.layers import BatchNorm, Factory
+from jaxssl.models.layers import BatchNorm, Factory, normal_init
 from jaxssl.models.mlp import MLP
 
 
@@ -434,18 +435,29 @@ def dino_head(
   hidden: int = 2048,
   bottleneck: int = 256,
   layers: int = 3,
+  norm: Factory | None = None,
+  kernel_init: Callable = normal_init,
+  axis_name: str | None = None,
   dtype: Any = jnp.float32,
 ) -> MLP:
   """The head of DINO up to its bottleneck (arXiv 2104.14294, appendix C).
 
-  Linear layers with biases and exact GELU between, no norms, kernels from a normal
-  of 0.02. The method normalises the bottleneck and owns the last, weight-normalised
-  layer of prototypes.
+  Linear layers with biases and exact GELU between. The method normalises the bottleneck
+  and owns the last, weight-normalised layer of prototypes.
+
+  The paper's normal of 0.02 suits its widths. In a head of 256 it leaves so small an
+  output that the biases' first steps decide its direction, for all rows alike, and the
+  run collapses: take `nn.initializers.lecun_normal()` there.
 
   Args:
     hidden: width of the hidden layers.
     bottleneck: width out.
     layers: number of layers.
+    norm: of the hidden layers, the official code's `use_bn_in_head`; None: none, as in
+      the paper. It takes away what all rows have in common, which is much of a small
+      ViT's features.
+    kernel_init: how kernels start.
+    axis_name: the pmap axis for batch norm; None outside pmap.
     dtype: compute dtype.
 
   Returns:
@@ -459,8 +471,9 @@ def dino_head(
   return MLP(
     widths=(hidden,) * (layers - 1) + (bottleneck,),
     biases=(True,) * layers,
-    norms=(None,) * layers,
+    norms=(norm,) * (layers - 1) + (None,),
     activation=partial(nn.gelu, approximate=False),
-    kernel_init=nn.initializers.normal(0.02),
+    kernel_init=kernel_init,
+    axis_name=axis_name,
     dtype=dtype,
   )

@@ -192,9 +192,29 @@ def digits_vit(**options) -> nn.Module:
 
 
 def digits_parts(
-  run: Run, method: Method, views, *, learning_rate: float, weight_decay: float
+  run: Run,
+  method: Method,
+  views,
+  *,
+  learning_rate: float,
+  weight_decay: float,
+  warmup: float = 0.0,
 ) -> Parts:
-  """Returns the parts of an experiment on digits: AdamW with a cosine schedule."""
-  rate = optim.warmup_cosine(learning_rate, steps=run.steps)
+  """Returns the parts of an experiment on digits: AdamW with a cosine schedule.
+
+  Args:
+    run: its steps.
+    method: the method.
+    views: its views.
+    learning_rate: peak of the schedule.
+    weight_decay: of the weights; biases and norms have none.
+    warmup: share of the run in which the rate rises from 0; ViTs need it.
+  """
+  rate = optim.warmup_cosine(
+    learning_rate, steps=run.steps, warmup=share(run, warmup, of=1)
+  )
   tx = optim.adamw(rate, weight_decay=weight_decay)
   return Parts(method, tx, digits(), views)
+
+
+digits_vit_parts = partial(digits_parts, warmup=0.1)  # ViTs start badly at full rate
