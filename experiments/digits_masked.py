@@ -21,7 +21,7 @@ def mae_digits(
   *,
   ratio: float = 0.5,
   normalize: bool = False,
-  learning_rate: float = 1e-3,
+  learning_rate: float = 3e-3,
   weight_decay: float = 1e-4,
 ) -> Parts:
   """MAE on digits: 8 of 16 patches of 2 pixels, a decoder half as wide.
@@ -55,7 +55,7 @@ def simmim_digits(
   *,
   ratio: float = 0.6,
   unit: int = 1,
-  learning_rate: float = 1e-3,
+  learning_rate: float = 3e-3,
   weight_decay: float = 1e-4,
 ) -> Parts:
   """SimMIM on digits: 10 of 16 patches of 2 pixels are mask tokens.
@@ -86,7 +86,7 @@ def aim_digits(
   normalize: bool = False,
   head_width: int = 64,
   head_depth: int = 2,
-  learning_rate: float = 1e-3,
+  learning_rate: float = 3e-3,
   weight_decay: float = 1e-4,
 ) -> Parts:
   """AIM on digits: each of 16 patches of 2 pixels from those before it.

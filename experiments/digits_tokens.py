@@ -88,7 +88,7 @@ def ibot_digits(
   *,
   prototypes: int = 256,
   teacher_temperature: float = 0.04,
-  momentum: float = 0.97,
+  momentum: float = 0.999,
   freeze: float = 0.01,
   learning_rate: float = 5e-4,
   weight_decay: float = 1e-4,
@@ -107,7 +107,7 @@ def ibot_digits(
   head = models.dino_head(
     hidden=256, bottleneck=64, norm=models.BatchNorm, kernel_init=KERNELS
   )
-  net = models.Siamese(digits_vit(mask_token=True), head)
+  net = models.Siamese(digits_vit(mask_token=True, class_token=False), head)
   sharp = linear(teacher_temperature, teacher_temperature, steps=1)
   method = methods.ibot(
     net,
@@ -190,8 +190,8 @@ def dinov2_digits(
 def ijepa_digits(
   run: Run = RUN,
   *,
-  momentum: float = 0.97,
-  learning_rate: float = 5e-4,
+  momentum: float = 0.9995,
+  learning_rate: float = 1e-3,
   weight_decay: float = 1e-4,
 ) -> Parts:
   """I-JEPA on digits with a ViT: no colour, no noise, no crops beside the warp.

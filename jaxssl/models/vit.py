@@ -64,21 +64,23 @@ class LearnedPositions(nn.Module):
       224 pixels in patches of 16.
     width: channels.
     class_token: whether a class token comes first (its position isn't resized).
+    kernel_init: how the table starts: a normal of 0.02.
   """
 
   grid: tuple[int, int]
   width: int
   class_token: bool
+  kernel_init: Callable = normal_init
 
   @nn.compact
   def __call__(self, height: int, width: int) -> jax.Array:
     """Returns the positions of a grid, [class_token + height * width, dim]."""
-    table = self.param("table", normal_init, (*self.grid, self.width))
+    table = self.param("table", self.kernel_init, (*self.grid, self.width))
     table = resize_positions(table, height=height, width=width)
     positions = table.reshape(height * width, self.width)
     if not self.class_token:
       return positions
-    first = self.param("class_token", normal_init, (1, self.width))
+    first = self.param("class_token", self.kernel_init, (1, self.width))
     return jnp.concatenate([first, positions])
 
 

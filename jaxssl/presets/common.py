@@ -179,15 +179,15 @@ def digits_net(projector: nn.Module, predictor: nn.Module | None = None):
 def digits_vit(**options) -> nn.Module:
   """Returns the ViT of the experiments on 8x8 digits: 16 patches of 2 pixels.
 
-  Its positions are learned from near 0: fixed ones are several times larger than what
-  four pixels put in, and the features say where a patch is and not what it shows.
-  Kernels start Xavier-uniform: a normal of 0.02 is made for ten times the width, here
-  it leaves every block close to the identity.
+  Its positions are learned, and start about as large as what four pixels put in: fixed
+  ones drown it, and from 0.02 the mean over patches forgets where what was seen (the
+  untrained net: kNN 69 against 81 %). Kernels start Xavier-uniform: a normal of 0.02 is
+  made for ten times the width, here it leaves every block close to the identity.
   """
-  own = {
-    "positions": partial(models.LearnedPositions, grid=(4, 4)),
-    "kernel_init": nn.initializers.xavier_uniform(),
-  }
+  positions = partial(
+    models.LearnedPositions, grid=(4, 4), kernel_init=nn.initializers.normal(0.5)
+  )
+  own = {"positions": positions, "kernel_init": nn.initializers.xavier_uniform()}
   return models.ViT(width=64, depth=3, heads=4, patch=2, **{**own, **options})
 
 
