@@ -1,12 +1,12 @@
 """The pretexts, autoencoders and masked models on small data: what they learn.
 
   python benchmarks/pretexts.py                      all that digits suffice for
-  python benchmarks/pretexts.py mae rotation --seeds 0 1
-  python benchmarks/pretexts.py jigsaw --data FILE.npz
+  python benchmarks/pretexts.py mae_digits rotation_digits --seeds 0 1
+  python benchmarks/pretexts.py jigsaw_fashion_mnist --data FILE.npz
 
 Each method is its registered experiment with the budget below, and is compared with
 its own encoder before training: on 8x8 digits, or with 28x28 and 64x64 pixels where
-those are too few (`OTHER`; these need the data set, or `--data`). Masked models are
+those are too few (`OTHERS`; these need the data set, or `--data`). Masked models are
 also fine-tuned on 1 and 10 % of the labels, from the pretrained and from the untrained
 encoder. One JSON file a run goes to the output folder and is not made twice; the table
 of all goes to `benchmarks/results/pretexts.md`, the pictures that the methods show of
@@ -27,15 +27,18 @@ from jaxssl import evals, registry, report, results, runs
 from jaxssl.mesh import data_mesh
 from jaxssl.train import use_compilation_cache
 
-DIGITS = (
+METHODS = (
   *("rotation", "patch_order", "inpainting", "inpainting_adversarial"),
   *("autoencoder", "denoising", "vae", "gan", "bigan"),
   *("mae", "simmim", "dvae", "beit", "maskfeat", "data2vec", "aim"),
 )
-OTHER = {
-  "jigsaw": "fashion_mnist",
-  "context": "fashion_mnist",
-  "colorization": "imagenette",
+DIGITS = tuple(f"{method}_digits" for method in METHODS)
+OTHERS = {  # name -> settings that a CPU has time for
+  "jigsaw_fashion_mnist": {},
+  "context_fashion_mnist": {},
+  "colorization_imagenette": {"encoder": "convnet"},
+  "mae_imagenette": {"encoder": "vit_mini"},
+  "denoising_imagenette": {"encoder": "convnet"},
 }
 MASKED = ("denoising", "mae", "simmim", "beit", "maskfeat", "data2vec", "aim")
 FRACTIONS = (0.01, 0.1)
@@ -44,20 +47,23 @@ PROTOCOLS = ("knn", "linear", "few-label")
 RESULTS = pathlib.Path(__file__).parent / "results"
 
 
-def measure(method: str, seed: int, folder: pathlib.Path, options: dict) -> None:
+def measure(name: str, seed: int, folder: pathlib.Path, options: dict) -> None:
   """Trains and judges one run, unless its file is there."""
-  path = folder / f"{method}_{seed}.json"
+  path = folder / f"{name}_{seed}.json"
   if path.exists():
     return
-  name = f"{method}_{OTHER.get(method, 'digits')}"
-  experiment = registry.build(name, **BUDGET, seed=seed, **options)
+  method = name.partition("_")[0]
+  settings = {**BUDGET, "seed": seed, **OTHERS.get(name, {}), **options}
+  experiment = registry.build(name, **settings)
   mesh = data_mesh(jax.devices()[:1])
   state, seconds = advance(experiment, mesh)
   found = judge(experiment, state, mesh, finetuned=method in MASKED)
-  path.write_text(json.dumps({"seconds": seconds, "data": name, **found}))
+  if name.endswith("imagenette"):
+    found["ridge"] = ridge(experiment.data)
+  path.write_text(json.dumps({"seconds": seconds, **found}))
   if seed == 0:
-    draw(method, experiment, state)
-  print(method, seed, round(seconds), line(method, [found]), flush=True)
+    draw(name, experiment, state)
+  print(name, seed, round(seconds), line(name, [found]), flush=True)
 
 
 def judge(experiment, state, mesh, *, finetuned: bool) -> dict:
@@ -88,27 +94,51 @@ def tuned(experiment, state) -> dict[str, float]:
   }
 
 
-def draw(method: str, experiment, state) -> None:
+def draw(name: str, experiment, state) -> None:
   """Writes what the method shows of test images as PNG files."""
   folder = RESULTS / "pictures"
   folder.mkdir(parents=True, exist_ok=True)
   for i, images in enumerate(results.pictures(experiment, state, rows=8).values()):
+    method = name.removesuffix("_digits")
     path = folder / (f"{method}.png" if i == 0 else f"{method}_{i}.png")
     path.write_bytes(report.sheet(images))
+
+
+def ridge(data) -> float:
+  """Accuracy of ridge regression on pixels, averaged to 16 x 16."""
+  from sklearn.linear_model import RidgeClassifier
+
+  def pixels(source):
+    arrays = source.arrays()
+    x = arrays["input"].astype(np.float32) / 255
+    side = x.shape[1] // 16
+    x = x.reshape(len(x), 16, side, 16, side, -1).mean((2, 4))
+    return x.reshape(len(x), -1), arrays["label"]
+
+  fitted = RidgeClassifier(alpha=100.0).fit(*pixels(data.train))
+  return 100 * fitted.score(*pixels(data.test))
+
+
+def floor(found: dict[str, list[dict]]) -> str:
+  """A sentence on the floor of Imagenette, where there are runs on it."""
+  values = [row["ridge"] for rows in found.values() for row in rows if "ridge" in row]
+  if not values:
+    return ""
+  return f"Ridge regression on Imagenette's pixels at 16 x 16: {values[0]:.1f}. "
 
 
 def table(found: dict[str, list[dict]]) -> str:
   """The table in Markdown; "before -> after" in each cell, means over the seeds."""
   lines = [
-    "| method | data | 5 labels | kNN | linear | fine-tuned, 1 % | 10 % | seeds "
+    "| experiment | 5 labels | kNN | linear | fine-tuned, 1 % | 10 % | seeds "
     "| seconds |",
-    "|---|---|---|---|---|---|---|---|---|",
+    "|---|---|---|---|---|---|---|---|",
   ]
-  lines += [line(method, rows) for method, rows in found.items()]
+  lines += [line(name, rows) for name, rows in found.items()]
   return "\n".join(lines)
 
 
-def line(method: str, rows: list[dict]) -> str:
+def line(name: str, rows: list[dict]) -> str:
   """One line of the table."""
   values = {
     "5": lambda row: row["few_label"]["5"][0],
@@ -121,8 +151,7 @@ def line(method: str, rows: list[dict]) -> str:
   }
   cells = [_cell(rows, value) for value in values.values()]
   seconds = np.mean([r.get("seconds", 0) for r in rows])
-  data = OTHER.get(method, "digits")
-  return f"| `{method}` | {data} | {' | '.join(cells)} | {len(rows)} | {seconds:.0f} |"
+  return f"| `{name}` | {' | '.join(cells)} | {len(rows)} | {seconds:.0f} |"
 
 
 def _cell(rows, value):
@@ -136,10 +165,10 @@ def _cell(rows, value):
 def write(folder: pathlib.Path) -> None:
   """Writes the table of all runs that the folder holds."""
   found = {}
-  for method in (*DIGITS, *OTHER):
-    files = sorted(folder.glob(f"{method}_[0-9].json"))
+  for name in (*DIGITS, *OTHERS):
+    files = sorted(folder.glob(f"{name}_[0-9].json"))
     if files:
-      found[method] = [json.loads(f.read_text()) for f in files]
+      found[name] = [json.loads(f.read_text()) for f in files]
   raw = scores(references()[0])
   text = (
     f"Every pretext, autoencoder and masked model with one budget: {BUDGET['steps']} "
@@ -148,7 +177,8 @@ def write(folder: pathlib.Path) -> None:
     "whole encoder on that share of the labels, without augmentation, from the "
     "untrained → from the pretrained one. The raw pixels of digits: 5 labels "
     f"{raw[1]:.1f}, kNN {raw[3]:.1f}. "
-    f"Seconds: the steps alone on {os.cpu_count()} CPU cores shared with other work "
+    f"{floor(found)}Seconds: the steps alone on {os.cpu_count()} CPU cores shared with "
+    "other work "
     f"({platform.machine()}, jax {jax.__version__}).\n\n{table(found)}\n"
   )
   (RESULTS / "pretexts.md").write_text(text)
@@ -158,7 +188,7 @@ def write(folder: pathlib.Path) -> None:
 def main() -> None:
   """Trains what is missing and writes the table."""
   parser = argparse.ArgumentParser(description=__doc__)
-  parser.add_argument("methods", nargs="*", default=DIGITS)
+  parser.add_argument("names", nargs="*", default=DIGITS)
   parser.add_argument("--seeds", nargs="+", type=int, default=[0])
   parser.add_argument("--data", default="", help="in place of the data set by name")
   parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/pretexts"))
@@ -167,8 +197,8 @@ def main() -> None:
   use_compilation_cache()
   options = {"data": args.data} if args.data else {}
   for seed in args.seeds:
-    for method in args.methods:
-      measure(method, seed, args.out, options)
+    for name in args.names:
+      measure(name, seed, args.out, options)
   write(args.out)
 
 

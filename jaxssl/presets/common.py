@@ -58,6 +58,7 @@ VITS = {
   "vit_large": partial(_vit, models.ViTLarge),
   "vit_huge": partial(_vit, models.ViTHuge),
   "vit_giant": partial(_vit, models.ViTGiant),
+  "vit_mini": partial(_vit, partial(models.ViT, width=96, depth=6, heads=3)),
   "vit_toy": _tiny_vit,
 }
 
