@@ -40,6 +40,7 @@ OTHERS = {  # name -> settings that a CPU has time for
   "mae_imagenette": {"encoder": "vit_mini"},
   "denoising_imagenette": {"encoder": "convnet"},
 }
+LONGER = {"bigan_digits": {"steps": 10_000}, "mae_digits": {"steps": 4000}}
 MASKED = ("denoising", "mae", "simmim", "beit", "maskfeat", "data2vec", "aim")
 FRACTIONS = (0.01, 0.1)
 BUDGET = {"steps": 1000, "batch": 128}
@@ -53,7 +54,8 @@ def measure(name: str, seed: int, folder: pathlib.Path, options: dict) -> None:
   if path.exists():
     return
   method = name.partition("_")[0]
-  settings = {**BUDGET, "seed": seed, **OTHERS.get(name, {}), **options}
+  own = {**OTHERS.get(name, {}), **LONGER.get(name, {}), **options}
+  settings = {**BUDGET, "seed": seed, **own}
   experiment = registry.build(name, **settings)
   mesh = data_mesh(jax.devices()[:1])
   state, seconds = advance(experiment, mesh)
@@ -102,6 +104,11 @@ def draw(name: str, experiment, state) -> None:
     method = name.removesuffix("_digits")
     path = folder / (f"{method}.png" if i == 0 else f"{method}_{i}.png")
     path.write_bytes(report.sheet(images))
+
+
+def longer() -> str:
+  """Says which experiments have more steps."""
+  return ", ".join(f"`{n}`: {own['steps']:,}" for n, own in LONGER.items())
 
 
 def ridge(data) -> float:
@@ -172,8 +179,8 @@ def write(folder: pathlib.Path) -> None:
   raw = scores(references()[0])
   text = (
     f"Every pretext, autoencoder and masked model with one budget: {BUDGET['steps']} "
-    f"steps of {BUDGET['batch']}. Test accuracy in percent, the method's own encoder "
-    "before training → after it; 5 labels a class: mean of 10 draws; fine-tuned: the "
+    f"steps of {BUDGET['batch']} ({longer()}). Test accuracy in percent, the "
+    "method's own encoder before training → after it; 5 labels a class: mean of 10 draws; fine-tuned: the "
     "whole encoder on that share of the labels, without augmentation, from the "
     "untrained → from the pretrained one. The raw pixels of digits: 5 labels "
     f"{raw[1]:.1f}, kNN {raw[3]:.1f}. "

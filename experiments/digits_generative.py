@@ -139,7 +139,7 @@ def gan_digits(
 
 @experiment(method="BiGAN", data="digits", reaches="not measured yet", cost=COST)
 def bigan_digits(
-  run: Run = RUN,
+  run: Run = Run(steps=10_000, batch=128, **EVERY),
   *,
   latent: int = 16,
   width: int = 256,

@@ -5,7 +5,7 @@ from jaxssl.augment import digits_view, many_views
 from jaxssl.presets import digits_vit, digits_vit_parts
 from jaxssl.registry import Parts, Run, experiment
 
-RUN = Run(steps=1000, batch=128, log_every=50, eval_every=200, checkpoint_every=200)
+RUN = Run(steps=4000, batch=128, log_every=100, eval_every=500, checkpoint_every=500)
 VIEWS = many_views(digits_view(noise=0.0))  # noise is what no patch tells of another
 IMAGE = (8, 8, 1)
 
