@@ -180,9 +180,10 @@ def write(folder: pathlib.Path) -> None:
   text = (
     f"Every pretext, autoencoder and masked model with one budget: {BUDGET['steps']} "
     f"steps of {BUDGET['batch']} ({longer()}). Test accuracy in percent, the "
-    "method's own encoder before training → after it; 5 labels a class: mean of 10 draws; fine-tuned: the "
-    "whole encoder on that share of the labels, without augmentation, from the "
-    "untrained → from the pretrained one. The raw pixels of digits: 5 labels "
+    "method's own encoder before training → after it; 5 labels a class: mean of 10 "
+    "draws; fine-tuned: the whole encoder on that share of the labels, without "
+    "augmentation, from the untrained → from the pretrained one. The raw pixels of "
+    "digits: 5 labels "
     f"{raw[1]:.1f}, kNN {raw[3]:.1f}. "
     f"{floor(found)}Seconds: the steps alone on {os.cpu_count()} CPU cores shared with "
     "other work "
