@@ -40,8 +40,12 @@ OTHERS = {  # name -> settings that a CPU has time for
   "mae_imagenette": {"encoder": "vit_mini"},
   "denoising_imagenette": {"encoder": "convnet"},
 }
-LONGER = {"bigan_digits": {"steps": 10_000}, "mae_digits": {"steps": 4000}}
 MASKED = ("denoising", "mae", "simmim", "beit", "maskfeat", "data2vec", "aim")
+VITS = ("mae", "simmim", "beit", "maskfeat", "data2vec", "aim")
+LONGER = {  # cheap steps, or nets that learn nothing in 1,000
+  "bigan_digits": {"steps": 10_000},
+  **{f"{method}_digits": {"steps": 4000} for method in VITS},
+}
 FRACTIONS = (0.01, 0.1)
 BUDGET = {"steps": 1000, "batch": 128}
 PROTOCOLS = ("knn", "linear", "few-label")

@@ -323,11 +323,13 @@ def ressl_digits(
 def cpc_digits(
   run: Run = RUN,
   *,
-  ahead: int = 2,
-  learning_rate: float = 5e-4,
+  ahead: int = 1,
+  learning_rate: float = 1e-3,
   weight_decay: float = 1e-4,
 ) -> Parts:
-  """CPC for images on digits: patches of 4 pixels on a grid of 3 x 3.
+  """CPC for images on digits: four patches of 4 pixels, from above what is below.
+
+  They don't overlap: of patches that share pixels the next row is told by those.
 
   Args:
     run: Settings of every run.
@@ -338,7 +340,7 @@ def cpc_digits(
   encoder = models.ConvNet(widths=(32, 64, 128), pools=(1, 2, 1), norm=models.LayerNorm)
   context = models.RowContext(width=128, blocks=2)
   method = methods.cpc(
-    encoder, context, ONE_VIEW, patch=4, stride=2, steps=ahead, temperature=1.0
+    encoder, context, ONE_VIEW, patch=4, stride=4, steps=ahead, temperature=1.0
   )
   return digits_parts(
     run, method, ONE_VIEW, learning_rate=learning_rate, weight_decay=weight_decay

@@ -19,6 +19,7 @@ from jaxssl.presets.targets import (
 from jaxssl.registry import Parts, Run, experiment
 
 RUN = Run(steps=1000, batch=128, log_every=50, eval_every=200, checkpoint_every=200)
+LONG = Run(steps=4000, batch=128, log_every=100, eval_every=500, checkpoint_every=500)
 VIEWS = many_views(digits_view(noise=0.0))  # noise is what no patch tells of another
 GRID = (4, 4)  # patches of 2 pixels
 
@@ -78,7 +79,7 @@ def dvae_digits(
   cost="3 min on 2 CPU cores",
 )
 def beit_digits(
-  run: Run = RUN,
+  run: Run = LONG,
   *,
   tokenizer: str = "kmeans",
   vocabulary: int = 64,
@@ -122,7 +123,7 @@ def beit_digits(
   cost="3 min on 2 CPU cores",
 )
 def maskfeat_digits(
-  run: Run = RUN,
+  run: Run = LONG,
   *,
   mask: float = 0.4,
   bins: int = 9,
@@ -153,7 +154,7 @@ def maskfeat_digits(
   cost="4 min on 2 CPU cores",
 )
 def data2vec_digits(
-  run: Run = RUN,
+  run: Run = LONG,
   *,
   mask: float = 0.6,
   top: int = 2,

@@ -83,7 +83,8 @@ def list_command(argv: Sequence[str]) -> None:
   table = Table(box=None, header_style="bold", caption_justify="left")
   rows = [_list_row(name, entry, brief) for name, entry in shown.items()]
   for title in rows[0]:
-    table.add_column(title, no_wrap=brief or title == "experiment")
+    fixed = brief or title == "experiment"
+    table.add_column(title, no_wrap=fixed, overflow="ellipsis")
   table.columns[0].min_width = max(len(row["experiment"]) for row in rows)
   for row in rows:
     table.add_row(*row.values())
@@ -268,6 +269,7 @@ def eval_command(argv: Sequence[str]) -> None:
   run, protocol = options.pop("run"), options.pop("protocol")
   if protocol == "finetune":
     print(evals.as_text(_finetune(run, options)))
+    print(f"Kept in {run}/finetune.json; `jaxssl report {run}` shows it on the page.")
     return
   if options:
     flag = "--" + next(iter(options)).replace("_", "-")

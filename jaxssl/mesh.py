@@ -50,7 +50,8 @@ def make_mesh(spec: str, devices: Sequence[jax.Device] | None = None) -> Mesh:
   if math.prod(sizes.values()) != len(devices):
     raise InputError(
       f"A mesh of {spec} takes {math.prod(sizes.values())} devices; there are "
-      f"{len(devices)}."
+      f"{len(devices)}. (XLA_FLAGS=--xla_force_host_platform_device_count=8 makes 8 "
+      "of a CPU.)"
     )
   return _mesh(sizes, devices)
 

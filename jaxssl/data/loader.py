@@ -75,8 +75,8 @@ def _of_size(data, size):
   height, width = data.train.arrays()["input"].shape[1:3]
   if size is not None and (height, width) != (size, size):
     raise InputError(
-      f"the images of {data.name} are {height}x{width}, not {size}x{size}; leave the"
-      " size out"
+      f"the images of {data.name} are {height}x{width}, not {size}x{size}; pass"
+      " the size that they have, or none"
     )
   return data
 

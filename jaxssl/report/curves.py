@@ -1,6 +1,7 @@
 """The measures of a run that the page draws, and what it says of each."""
 
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 
 class Curve(NamedTuple):
@@ -36,3 +37,25 @@ MEASURES = (
   Curve("alignment", "Alignment", "Squared distance of two views.", from_zero=True),
   Curve("uniformity", "Uniformity", "0: one point; less is better."),
 )
+
+NOT_DRAWN = {"step", "seconds", "warning", "possible_rank"}
+
+
+def own_curves(metrics: Sequence[Mapping[str, Any]]) -> list[Curve]:
+  """The measures that the method itself logs: pretext accuracy, its losses' parts.
+
+  Args:
+    metrics: rows of `metrics.jsonl`.
+
+  Returns:
+    A curve for every number that is in some row and that no other curve draws.
+  """
+  known = {curve.key for curve in (*CURVES, *MEASURES)} | NOT_DRAWN
+  keys = {
+    key: None
+    for row in metrics
+    for key, value in row.items()
+    if key not in known and "/" not in key and isinstance(value, int | float)
+  }
+  titles = {key: key.replace("_", " ").capitalize() for key in keys}
+  return [Curve(key, title, "As the method logs it.") for key, title in titles.items()]

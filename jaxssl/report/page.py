@@ -17,7 +17,7 @@ import numpy as np
 
 from jaxssl.errors import InputError
 from jaxssl.report import plots, scores
-from jaxssl.report.curves import CURVES, MEASURES
+from jaxssl.report.curves import CURVES, MEASURES, own_curves
 
 SMALL = (2.3, 1.6)  # inches of a measure's curve: four in a row
 
@@ -168,7 +168,8 @@ def _evaluation(rows) -> Part:
 
 def _curves(metrics, evaluation) -> Part:
   title = "Training"
-  panels = [_panel(curve, metrics, evaluation) for curve in CURVES]
+  drawn = (*CURVES, *own_curves(metrics))
+  panels = [_panel(curve, metrics, evaluation) for curve in drawn]
   panels = [panel for panel in panels if panel is not None]
   if not panels:
     return _missing(title, "No metrics were recorded.")
@@ -302,7 +303,7 @@ def _views(views) -> Part:
     return _missing(title, "The views of this run are not images, or none were drawn.")
   views = plots.to_bytes(views)
   alt = f"A training image and {views.shape[1] - 1} views of it."
-  about = "What training compares: an image of the data set, then random views of it."
+  about = "What training sees: an image of the data set, then random views of it."
   html = _section(title, _strips(views, alt), about=about)
   return Part(html, {"views.png": plots.sheet(views)})
 
@@ -317,6 +318,8 @@ def _made(caption, images) -> Part:
   images = plots.to_bytes(images)
   title = caption[:1].upper() + caption[1:]
   about = "What the method makes of examples that it wasn't trained on."
+  if caption == "samples":
+    about = "Drawn from the prior, not from any example."
   html = _section(title, _strips(images, caption), about=about)
   name = re.sub("[^a-z0-9]+", "_", caption.lower()).strip("_")
   return Part(html, {f"{name}.png": plots.sheet(images)})
