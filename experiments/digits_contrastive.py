@@ -28,7 +28,7 @@ STRONG_AND_WEAK = two_views(digits_view(), WEAK)
 @experiment(
   method="SimCLR v2",
   data="digits",
-  reaches="400 steps: 5 labels 95 %, kNN 99 %",
+  reaches="600 steps: 5 labels 96 %, kNN 99 %",
   cost="2 min on 2 CPU cores",
 )
 def simclr_v2_digits(
@@ -56,7 +56,7 @@ def simclr_v2_digits(
 @experiment(
   method="MoCo v1",
   data="digits",
-  reaches="400 steps: 5 labels 94 %, kNN 98 %",
+  reaches="600 steps: 5 labels 96 %, kNN 98 %",
   cost="2 min on 2 CPU cores",
 )
 def moco_v1_digits(
@@ -90,7 +90,7 @@ def moco_v1_digits(
 @experiment(
   method="MoCo v3",
   data="digits",
-  reaches="400 steps: 5 labels 94 %, kNN 98 %",
+  reaches="600 steps: 5 labels 95 %, kNN 98 %",
   cost="2 min on 2 CPU cores",
 )
 def moco_v3_digits(
@@ -123,7 +123,7 @@ def moco_v3_digits(
 @experiment(
   method="NPID",
   data="digits",
-  reaches="400 steps: 5 labels 95 %, kNN 98 %",
+  reaches="600 steps: 5 labels 96 %, kNN 99 %",
   cost="2 min on 2 CPU cores",
 )
 def npid_digits(
@@ -159,7 +159,7 @@ def npid_digits(
 @experiment(
   method="NNCLR",
   data="digits",
-  reaches="400 steps: 5 labels 94 %, kNN 99 %",
+  reaches="600 steps: 5 labels 95 %, kNN 99 %",
   cost="2 min on 2 CPU cores",
 )
 def nnclr_digits(
@@ -190,7 +190,7 @@ def nnclr_digits(
 @experiment(
   method="DCL",
   data="digits",
-  reaches="400 steps: 5 labels 96 %, kNN 99 %",
+  reaches="600 steps: 5 labels 96 %, kNN 99 %",
   cost="2 min on 2 CPU cores",
 )
 def dcl_digits(
@@ -218,7 +218,7 @@ def dcl_digits(
 @experiment(
   method="DCLW",
   data="digits",
-  reaches="400 steps: 5 labels 95 %, kNN 99 %",
+  reaches="600 steps: 5 labels 96 %, kNN 99 %",
   cost="2 min on 2 CPU cores",
 )
 def dclw_digits(
@@ -248,7 +248,7 @@ def dclw_digits(
 @experiment(
   method="SupCon",
   data="digits",
-  reaches="400 steps: 5 labels 98 %, kNN 99 %",
+  reaches="600 steps: 5 labels 99 %, kNN 99 %",
   cost="2 min on 2 CPU cores",
 )
 def supcon_digits(
@@ -276,7 +276,7 @@ def supcon_digits(
 @experiment(
   method="ReSSL",
   data="digits",
-  reaches="not measured yet",
+  reaches="600 steps: 5 labels 97 %, kNN 99 %",
   cost="2 min on 2 CPU cores",
 )
 def ressl_digits(
@@ -317,7 +317,7 @@ def ressl_digits(
 @experiment(
   method="CPC",
   data="digits",
-  reaches="not measured yet",
+  reaches="600 steps: 5 labels 63 %, kNN 92 %",
   cost="2 min on 2 CPU cores",
 )
 def cpc_digits(

@@ -30,7 +30,9 @@ def _adam(run, rate):
   return optax.adam(optim.warmup_cosine(rate, steps=run.steps), b1=0.5)
 
 
-@experiment(method="autoencoder", data="digits", reaches="not measured yet", cost=COST)
+@experiment(
+  method="autoencoder", data="digits", reaches="5 labels 87 %, untrained 75", cost=COST
+)
 def autoencoder_digits(
   run: Run = RUN, *, learning_rate: float = 2e-3, weight_decay: float = 1e-4
 ) -> Parts:
@@ -48,7 +50,10 @@ def autoencoder_digits(
 
 
 @experiment(
-  method="denoising autoencoder", data="digits", reaches="not measured yet", cost=COST
+  method="denoising autoencoder",
+  data="digits",
+  reaches="fine-tuned on 1 / 10 %: 65 / 96 % (untrained 59 / 97)",
+  cost=COST,
 )
 def denoising_digits(
   run: Run = RUN,
@@ -74,7 +79,9 @@ def denoising_digits(
   )
 
 
-@experiment(method="VAE", data="digits", reaches="not measured yet", cost=COST)
+@experiment(
+  method="VAE", data="digits", reaches="5 labels 70 %, untrained 59", cost=COST
+)
 def vae_digits(
   run: Run = RUN,
   *,
@@ -137,7 +144,9 @@ def gan_digits(
   return Parts(method, tx, digits(), AS_THEY_ARE)
 
 
-@experiment(method="BiGAN", data="digits", reaches="not measured yet", cost=COST)
+@experiment(
+  method="BiGAN", data="digits", reaches="5 labels 74 %, untrained 84", cost=COST
+)
 def bigan_digits(
   run: Run = Run(steps=10_000, batch=128, **EVERY),
   *,

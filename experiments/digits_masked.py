@@ -13,7 +13,7 @@ IMAGE = (8, 8, 1)
 @experiment(
   method="MAE",
   data="digits",
-  reaches="not measured yet",
+  reaches="fine-tuned on 1 / 10 %: 47 / 92 % (untrained 38 / 90)",
   cost="2 min on 2 CPU cores",
 )
 def mae_digits(

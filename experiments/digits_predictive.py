@@ -13,7 +13,7 @@ VIEWS = many_views(digits_view())
 @experiment(
   method="Rotation",
   data="digits",
-  reaches="not measured yet",
+  reaches="5 labels 81 %, untrained 75",
   cost="minutes on 2 CPU cores",
 )
 def rotation_digits(
@@ -39,7 +39,7 @@ def rotation_digits(
 @experiment(
   method="Patch order",
   data="digits",
-  reaches="not measured yet",
+  reaches="5 labels 71 %, untrained 81",
   cost="minutes on 2 CPU cores",
 )
 def patch_order_digits(

@@ -35,7 +35,7 @@ MASK = partial(block_mask, grid=GRID)
 @experiment(
   method="DINO",
   data="digits",
-  reaches="400 steps: 5 labels 80 %, kNN 96 %",
+  reaches="600 steps: 5 labels 79 %, kNN 94 %",
   cost="4 min on 2 CPU cores",
 )
 def dino_digits(
@@ -131,7 +131,7 @@ def ibot_digits(
 @experiment(
   method="DINOv2",
   data="digits",
-  reaches="not measured yet",
+  reaches="600 steps: 5 labels 70 %, kNN 94 %",
   cost="6 min on 2 CPU cores",
 )
 def dinov2_digits(
