@@ -323,6 +323,14 @@ CASES = (
 )
 NAMES = tuple(case.name for case in CASES)
 FIRST = NAMES[:6]  # of which the everyday suite runs everything
+ALONE = {row[0] for module in OTHERS for row in module.ROWS}  # rows don't meet
+JOINT = (
+  *(n for n in NAMES if n not in ALONE),
+  "gan",
+  "mae",
+  "rotation",
+  "colorization",
+)
 
 
 def optimiser() -> optax.GradientTransformation:

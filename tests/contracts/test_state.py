@@ -28,7 +28,13 @@ def test_one_trace_and_no_host_transfer(name):
   assert int(state.step) == 3
 
 
-@names
+@pytest.mark.parametrize(
+  "name",
+  [
+    n if n in cases.JOINT else pytest.param(n, marks=pytest.mark.slow)
+    for n in cases.NAMES
+  ],
+)
 def test_structure_dtypes_and_shardings_are_a_fixed_point(name):
   step, mesh = runners.jitted(name, "batch", 8)
   first, batch = runners.placed(name, "batch", mesh)

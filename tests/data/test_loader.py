@@ -204,7 +204,7 @@ def test_open_npz(tmp_path):
   path = tmp_path / "mine.npz"
   np.savez(path, x=IMAGES)
   assert open_data(str(path)).name == "mine"
-  with pytest.raises(InputError, match="images of mine are 2x2, not 32x32; leave"):
+  with pytest.raises(InputError, match="images of mine are 2x2, not 32x32; pass"):
     open_data(str(path), size=32)
 
 
