@@ -23,7 +23,7 @@ def hole_net() -> models.Restorer:
 @experiment(
   method="Context encoder",
   data="digits",
-  reaches="not measured yet",
+  reaches="5 labels 83 %, untrained 75",
   cost="2 min on 2 CPU cores",
 )
 def inpainting_digits(

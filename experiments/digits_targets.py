@@ -33,7 +33,7 @@ def masked_net(out: int) -> models.Siamese:
 @experiment(
   method="dVAE",
   data="digits",
-  reaches="not measured yet",
+  reaches="5 labels 27 %, untrained 48",
   cost="3 min on 2 CPU cores",
 )
 def dvae_digits(

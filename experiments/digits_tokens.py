@@ -80,7 +80,7 @@ def dino_digits(
 @experiment(
   method="iBOT",
   data="digits",
-  reaches="not measured yet",
+  reaches="600 steps: 5 labels 28 %, kNN 72 %",
   cost="6 min on 2 CPU cores",
 )
 def ibot_digits(
@@ -184,7 +184,7 @@ def dinov2_digits(
 @experiment(
   method="I-JEPA",
   data="digits",
-  reaches="not measured yet",
+  reaches="600 steps: 5 labels 39 %, kNN 78 %",
   cost="4 min on 2 CPU cores",
 )
 def ijepa_digits(
