@@ -71,7 +71,6 @@ def list_command(argv: Sequence[str]) -> None:
   from rich.table import Table
 
   from jaxssl import registry
-  from jaxssl.errors import InputError, nearest
 
   parser = _parser("list", "Show the registered experiments.")
   parser.add_argument("word", nargs="?", default="", help="part of the name or data")
@@ -215,14 +214,14 @@ def parse_settings(
       "jaxssl.fit(jaxssl.build(NAME, ...), OUT)."
     ) from error
 
-  extra = {
-    name: Annotated[option.kind, tyro.conf.arg(help=option.help)]
-    for name, option in options.items()
-  }
-  kind = inspect.Parameter.KEYWORD_ONLY
   parameters = [
-    inspect.Parameter(name, kind, default=options[name].default, annotation=hint)
-    for name, hint in extra.items()
+    inspect.Parameter(
+      name,
+      inspect.Parameter.KEYWORD_ONLY,
+      default=option.default,
+      annotation=Annotated[option.kind, tyro.conf.arg(help=option.help)],
+    )
+    for name, option in options.items()
   ]
   collect = _collector(entry.function, defaults, parameters)
   name = entry.function.__name__

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import Mesh
 
 from jaxssl import feeds, runs
 from jaxssl.data.sampler import steps_per_epoch
@@ -191,16 +191,11 @@ def plan(experiment: Experiment, mesh: Mesh, *, topology: str = "") -> Plan:
 
 def lower(experiment: Experiment, mesh: Mesh) -> jax.stages.Lowered:
   """Returns the run's step, lowered for a mesh with shapes alone."""
-  placed, rows = runs.placement(experiment, mesh), rows_sharded(mesh)
-  state = jax.eval_shape(runs.first_state(experiment))
-  if isinstance(placed, NamedSharding):
-    placed = jax.tree.map(lambda _: placed, state)
-  shape = lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s)
-  batch = runs.example_batch(experiment, 1)
+  state, rows = runs.state_shapes(experiment, mesh), rows_sharded(mesh)
   whole = lambda x: jax.ShapeDtypeStruct(
     (experiment.run.batch, *np.shape(x)[1:]), x.dtype, sharding=rows
   )
-  state, batch = jax.tree.map(shape, state, placed), jax.tree.map(whole, batch)
+  batch = jax.tree.map(whole, runs.example_batch(experiment, 1))
   return feeds.host_step(experiment, mesh).lower(state, batch)
 
 

@@ -137,11 +137,16 @@ def restore_from(
   checkpoints: Checkpoints, experiment: Experiment, mesh: Mesh
 ) -> Restored:
   """Restores the newest valid checkpoint of a run onto a mesh."""
+  return checkpoints.restore(state_shapes(experiment, mesh))
+
+
+def state_shapes(experiment: Experiment, mesh: Mesh) -> core.TrainState:
+  """Returns shapes, dtypes and shardings of a run's state on a mesh."""
   shapes, placed = jax.eval_shape(first_state(experiment)), placement(experiment, mesh)
   if isinstance(placed, jax.sharding.Sharding):
     placed = jax.tree.map(lambda _: placed, shapes)
   place = lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s)
-  return checkpoints.restore(jax.tree.map(place, shapes, placed))
+  return jax.tree.map(place, shapes, placed)
 
 
 def restore(out: str | pathlib.Path, experiment: Experiment, mesh: Mesh) -> Restored:

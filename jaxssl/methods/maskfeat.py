@@ -7,13 +7,13 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax.lax import stop_gradient
 
+from jaxssl import losses
 from jaxssl.core import Method
 from jaxssl.errors import InputError
-from jaxssl.methods.common import Extra, mean_over_patches
+from jaxssl.methods.common import Extra, PatchErrors, mean_over_patches
 from jaxssl.methods.hidden import (
   check_width,
   draw_hidden,
-  hidden_error,
   hidden_picture,
   init_hidden,
   mask_pixels,
@@ -73,9 +73,8 @@ def maskfeat(
     hidden = draw_hidden(views, mask, keys, batch["input"])
     predicted, stats = predict_hidden(net, params, extra.stats, hidden)
     target = cut_patches(stop_gradient(histograms(hidden.crops[0])), patch // cell)
-    difference = predicted.astype(jnp.float32) - target
-    error = jnp.square(difference).mean(-1)
-    return hidden_error(error, hidden.mask), Extra(stats)
+    errors = losses.masked_squared_error(predicted, target, hidden.mask)
+    return PatchErrors(*errors), Extra(stats)
 
   def objective(params, extra, outputs, step):
     del params, step

@@ -15,6 +15,8 @@ from jaxssl.models.layers import (
   he_init,
 )
 
+SMALL = 8  # side up to which a 3x3 convolution is one matrix product
+
 
 class Conv3x3(nn.Module):
   """A 3x3 convolution with padding 1 and no bias, as one matrix product.
@@ -46,6 +48,35 @@ def conv3x3(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
   kernel = kernel.reshape(-1, kernel.shape[-1])
   y = patches.reshape(-1, kernel.shape[0]) @ kernel  # 2-d: the fast path on a CPU
   return y.reshape(*patches.shape[:3], kernel.shape[-1])
+
+
+def convolve(
+  x: jax.Array, kernel: jax.Array, *, stride: int = 1, small: int = SMALL
+) -> jax.Array:
+  """Convolves without bias, padded symmetrically by half the kernel, as torch.
+
+  On small maps a 3x3 one is a matrix product over nine shifted copies: XLA's
+  convolution is many times slower there on a CPU.
+
+  Args:
+    x: [batch, height, width, in].
+    kernel: [side, side, in, out], the side odd.
+    stride: distance between two outputs.
+    small: side up to which a map is small.
+
+  Returns:
+    [batch, rows, columns, out].
+  """
+  side = kernel.shape[0]
+  if side == 3 and max(x.shape[1:3]) <= small:
+    return conv3x3(x, kernel, stride)
+  return jax.lax.conv_general_dilated(
+    x,
+    kernel,
+    window_strides=(stride, stride),
+    padding=[(side // 2, side // 2)] * 2,
+    dimension_numbers=("NHWC", "HWIO", "NHWC"),
+  )
 
 
 def shifted(x: jax.Array, stride: int) -> jax.Array:

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl.errors import InputError
-from jaxssl.models.convnet import conv3x3
+from jaxssl.models.convnet import convolve
 from jaxssl.models.layers import BatchNorm, Factory, he_init, normal_init
 from jaxssl.models.mlp import MLP
 
@@ -218,8 +218,4 @@ class _Conv3x3(nn.Module):
   def __call__(self, x):
     kernel = self.param("kernel", he_init, (3, 3, x.shape[-1], self.width))
     kernel, x = kernel.astype(self.dtype), x.astype(self.dtype)
-    if max(x.shape[1:3]) <= SMALL:
-      return conv3x3(x, kernel, 1)
-    return jax.lax.conv_general_dilated(
-      x, kernel, (1, 1), ((1, 1), (1, 1)), dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
+    return convolve(x, kernel, small=SMALL)

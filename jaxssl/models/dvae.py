@@ -8,9 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl.errors import InputError
-from jaxssl.models.convnet import conv3x3
+from jaxssl.models.convnet import convolve
 from jaxssl.models.layers import check_images, flatten_map
-from jaxssl.models.resnet import SMALL
 
 
 class Coded(NamedTuple):
@@ -46,17 +45,8 @@ class Conv(nn.Module):
     shape = (self.size, self.size, x.shape[-1], self.width)
     kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
     bias = self.param("bias", nn.initializers.zeros, (1, 1, 1, self.width))
-    return self._convolve(x.astype(self.dtype), kernel.astype(self.dtype)) + (
-      bias.astype(self.dtype)
-    )
-
-  def _convolve(self, x, kernel):
-    if self.size == 3 and max(x.shape[1:3]) <= SMALL:  # many times faster on a CPU
-      return conv3x3(x, kernel, 1)
-    numbers = ("NHWC", "HWIO", "NHWC")
-    return jax.lax.conv_general_dilated(
-      x, kernel, (1, 1), "SAME", dimension_numbers=numbers
-    )
+    made = convolve(x.astype(self.dtype), kernel.astype(self.dtype))
+    return made + bias.astype(self.dtype)
 
 
 class Refine(nn.Module):

@@ -15,11 +15,10 @@ from jaxssl.models.layers import (
   Factory,
   check_images,
   flatten_map,
+  leaky_relu,
   normal_init,
 )
 from jaxssl.models.siamese import fold_in_rows
-
-leaky_relu = partial(nn.leaky_relu, negative_slope=0.2)
 
 # Batch norm without gain and bias, as BiGAN's script has it.
 PlainBatchNorm = partial(BatchNorm, use_scale=False, use_bias=False)

@@ -6,6 +6,7 @@ attributes, so that a net can be given any of them as its `norm` factory.
 
 import zlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -14,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxssl.errors import InputError
+from jaxssl.ops.patches import cut_patches
 
 Factory = Callable[..., nn.Module]
 
@@ -26,6 +28,10 @@ normal_init = nn.initializers.normal(0.02)
 
 # He et al., by the outputs of a convolution, as torchvision's ResNets start.
 he_init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+
+
+# As the papers with adversarial nets have it.
+leaky_relu = partial(nn.leaky_relu, negative_slope=0.2)
 
 
 def check_images(x: jax.Array) -> None:
@@ -57,11 +63,9 @@ def squares(x: jax.Array, side: int) -> jax.Array:
     [batch, height // side, width // side, side * side * channels]; a square is read
     row by row, its channels innermost.
   """
-  batch, rows, columns = x.shape[0], x.shape[1] // side, x.shape[2] // side
-  x = x[:, : rows * side, : columns * side]
-  x = x.reshape(batch, rows, side, columns, side, x.shape[-1])
-  x = x.transpose(0, 1, 3, 2, 4, 5)
-  return x.reshape(batch, rows, columns, side * side * x.shape[-1])
+  rows, columns = x.shape[1] // side, x.shape[2] // side
+  cut = cut_patches(x[:, : rows * side, : columns * side], side)
+  return cut.reshape(x.shape[0], rows, columns, cut.shape[-1])
 
 
 def drop_rates(rate: float | tuple[float, ...], blocks: int) -> tuple[float, ...]:

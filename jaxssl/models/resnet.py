@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl.errors import InputError
-from jaxssl.models.convnet import conv3x3
+from jaxssl.models.convnet import convolve
 from jaxssl.models.layers import (
   BatchNorm,
   Factory,
@@ -22,15 +22,9 @@ from jaxssl.models.layers import (
   he_init,
 )
 
-SMALL = 8  # side up to which a 3x3 convolution is one matrix product
-
 
 class _Conv(nn.Module):
-  """A convolution without bias, padded symmetrically by half the kernel, as torch.
-
-  On small maps a 3x3 one is a matrix product over nine shifted copies: XLA's
-  convolution is many times slower there on a CPU.
-  """
+  """A convolution as `convolve`."""
 
   width: int
   size: int
@@ -41,16 +35,7 @@ class _Conv(nn.Module):
   def __call__(self, x):
     shape = (self.size, self.size, x.shape[-1], self.width)
     kernel = self.param("kernel", he_init, shape).astype(self.dtype)
-    x = x.astype(self.dtype)
-    if self.size == 3 and max(x.shape[1:3]) <= SMALL:
-      return conv3x3(x, kernel, self.stride)
-    return jax.lax.conv_general_dilated(
-      x,
-      kernel,
-      window_strides=(self.stride, self.stride),
-      padding=[(self.size // 2, self.size // 2)] * 2,
-      dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    )
+    return convolve(x.astype(self.dtype), kernel, stride=self.stride)
 
 
 class ImageNetStem(nn.Module):

@@ -18,11 +18,11 @@ from jaxssl.models.layers import (
   check_images,
   flatten_map,
   he_init,
+  leaky_relu,
   normal_init,
 )
 
 PyTree = Any
-_leaky_relu = partial(nn.leaky_relu, negative_slope=0.2)
 
 
 class Restorer(nn.Module):
@@ -218,7 +218,7 @@ class HoleDecoder(nn.Module):
     """Maps [batch, rows, columns, dim] to pixels in [-1, 1], [batch, side, side, c]."""
     options = {"kernel_init": normal_init, "dtype": self.dtype}
     norm = partial(_near_one_norm, self)
-    x = _leaky_relu(norm("norm_in")(x, train=train))
+    x = leaky_relu(norm("norm_in")(x, train=train))
     x = nn.Dense(self.start**2 * self.widths[0], **options)(x.reshape(len(x), -1))
     x = x.reshape(-1, self.start, self.start, self.widths[0])
     for i, width in enumerate((*self.widths[1:], self.channels)):
@@ -258,7 +258,7 @@ def _halving(net, x, *, train):
   for i, width in enumerate(net.widths):
     x = nn.Conv(width, (4, 4), (2, 2), **options, name=f"conv{i}")(x)
     x = _near_one_norm(net, f"norm{i}")(x, train=train) if i else x
-    x = _leaky_relu(x)
+    x = leaky_relu(x)
   return x
 
 

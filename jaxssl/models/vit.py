@@ -22,6 +22,7 @@ from jaxssl.models.layers import (
   squares,
   torch_linear_init,
 )
+from jaxssl.ops.patches import patch_grid
 
 
 class MaskedImage(NamedTuple):
@@ -103,12 +104,7 @@ class PatchEmbed(nn.Module):
   def __call__(self, x: jax.Array) -> jax.Array:
     """Maps [batch, height, width, channels] to [batch, rows, columns, dim]."""
     check_images(x)
-    _, height, width, _ = x.shape
-    if height % self.patch or width % self.patch:
-      raise InputError(
-        f"Images of {height} x {width} pixels do not split into patches of "
-        f"{self.patch}; both sides must be multiples of it."
-      )
+    patch_grid(x.shape, self.patch)  # refuses what doesn't split
     return self._project(squares(x, self.patch))
 
   def _project(self, x):
