@@ -60,7 +60,7 @@ def convolve(
 
   Args:
     x: [batch, height, width, in].
-    kernel: [side, side, in, out], the side odd.
+    kernel: [side, side, in, out]; an even side is padded by one more at the end.
     stride: distance between two outputs.
     small: side up to which a map is small.
 
@@ -74,7 +74,7 @@ def convolve(
     x,
     kernel,
     window_strides=(stride, stride),
-    padding=[(side // 2, side // 2)] * 2,
+    padding=[((side - 1) // 2, side // 2)] * 2,
     dimension_numbers=("NHWC", "HWIO", "NHWC"),
   )
 
