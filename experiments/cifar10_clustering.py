@@ -57,7 +57,9 @@ def swav_cifar10(
   """
   views = cifar10.symmetric(size)
   method = methods.swav(
-    cifar10.net(encoder, models.swav_head(hidden=hidden, out=projection), size=size),
+    cifar10.net(
+      encoder, run, models.swav_head(hidden=hidden, out=projection), size=size
+    ),
     views,
     prototypes=prototypes,
     temperature=temperature,
@@ -113,7 +115,9 @@ def deepcluster_cifar10(
   views = many_views(deepcluster_view(size))
   source = cifar10.source(data, data_dir, size=size)
   method = methods.deepcluster(
-    cifar10.net(encoder, models.swav_head(hidden=hidden, out=projection), size=size),
+    cifar10.net(
+      encoder, run, models.swav_head(hidden=hidden, out=projection), size=size
+    ),
     views,
     examples=len(source.train),
     clusters=clusters,
@@ -167,7 +171,9 @@ def deepcluster_v2_cifar10(
   views = cifar10.symmetric(size)
   source = cifar10.source(data, data_dir, size=size)
   method = methods.deepcluster_v2(
-    cifar10.net(encoder, models.swav_head(hidden=hidden, out=projection), size=size),
+    cifar10.net(
+      encoder, run, models.swav_head(hidden=hidden, out=projection), size=size
+    ),
     views,
     examples=len(source.train),
     clusters=clusters,
@@ -230,7 +236,7 @@ def seed_cifar10(
   width = jax.eval_shape(frozen.encode, frozen.variables, images).shape[-1]
   views = many_views(moco_view(size, blur_probability=0.0))
   method = methods.seed(
-    cifar10.net(encoder, models.moco_head(hidden=hidden, out=width), size=size),
+    cifar10.net(encoder, run, models.moco_head(hidden=hidden, out=width), size=size),
     views,
     frozen,
     queue_size=queue_size,

@@ -57,7 +57,9 @@ def simclr_cifar10(
     weight_decay: Of the weights; biases and norms have none.
   """
   views = cifar10.symmetric(size)
-  net = cifar10.net(encoder, models.moco_head(hidden=hidden, out=projection), size=size)
+  net = cifar10.net(
+    encoder, run, models.moco_head(hidden=hidden, out=projection), size=size
+  )
   method = methods.simclr(net, views, temperature=temperature, apply=models.apply_views)
   tx = cifar10.lars(run, learning_rate, weight_decay=weight_decay)
   return Parts(method, tx, cifar10.source(data, data_dir, size=size), views)
@@ -101,7 +103,7 @@ def simclr_v2_cifar10(
   """
   views = cifar10.symmetric(size)
   head = models.simclr_head(hidden=hidden, out=projection, layers=3)
-  net = cifar10.net(encoder, head, size=size)
+  net = cifar10.net(encoder, run, head, size=size)
   method = methods.simclr(net, views, temperature=temperature)
   tx = cifar10.lars(run, learning_rate, weight_decay=weight_decay)
   return Parts(method, tx, cifar10.source(data, data_dir, size=size), views)
@@ -149,7 +151,7 @@ def moco_v1_cifar10(
     weight_decay: Of all parameters.
   """
   views = cifar10.symmetric(size, strength=0.5, blur=0.0)
-  net = cifar10.net(encoder, models.linear_head(out=projection), size=size)
+  net = cifar10.net(encoder, run, models.linear_head(out=projection), size=size)
   method = methods.moco_v1(
     net, views, queue_size=queue_size, momentum=momentum, temperature=temperature
   )
@@ -201,7 +203,9 @@ def moco_v2_cifar10(
     weight_decay: Of all parameters.
   """
   views = cifar10.symmetric(size, strength=0.5)
-  net = cifar10.net(encoder, models.moco_head(hidden=hidden, out=projection), size=size)
+  net = cifar10.net(
+    encoder, run, models.moco_head(hidden=hidden, out=projection), size=size
+  )
   method = methods.moco_v2(
     net, views, queue_size=queue_size, momentum=momentum, temperature=temperature
   )
@@ -250,7 +254,7 @@ def moco_v3_cifar10(
   views = cifar10.asymmetric(size)
   projector = models.moco_v3_projector(hidden=hidden, out=projection, layers=2)
   predictor = models.moco_v3_predictor(hidden=hidden, out=projection, last_norm=False)
-  net = cifar10.net(encoder, projector, predictor, size=size)
+  net = cifar10.net(encoder, run, projector, predictor, size=size)
   schedule = cosine_ema(momentum, steps=run.steps)
   method = methods.moco_v3(net, views, momentum=schedule, temperature=temperature)
   tx = cifar10.lars(run, learning_rate, weight_decay=weight_decay)
@@ -296,7 +300,7 @@ def npid_cifar10(
   """
   views = many_views(moco_v1_view(size, flip_probability=0.0))
   source = cifar10.source(data, data_dir, size=size)
-  net = cifar10.net(encoder, models.linear_head(out=projection), size=size)
+  net = cifar10.net(encoder, run, models.linear_head(out=projection), size=size)
   method = methods.npid_softmax(
     net,
     views,
@@ -352,7 +356,7 @@ def nnclr_cifar10(
   views = cifar10.asymmetric(size)
   projector = models.nnclr_projector(hidden=hidden, out=projection, layers=2)
   predictor = models.nnclr_predictor(hidden=prediction_hidden, out=projection)
-  net = cifar10.net(encoder, projector, predictor, size=size)
+  net = cifar10.net(encoder, run, projector, predictor, size=size)
   method = methods.nnclr(net, views, queue_size=queue_size, temperature=temperature)
   tx = cifar10.lars(run, learning_rate, weight_decay=weight_decay)
   return Parts(method, tx, cifar10.source(data, data_dir, size=size), views)
@@ -397,7 +401,7 @@ def dcl_cifar10(
   """
   views = cifar10.symmetric(size, strength=0.5, blur=0.0)
   head = models.simclr_head(hidden=hidden, out=projection)
-  net = cifar10.net(encoder, head, size=size)
+  net = cifar10.net(encoder, run, head, size=size)
   method = methods.dcl(net, views, temperature=temperature, apply=models.apply_views)
   tx = cifar10.sgd(run, learning_rate, weight_decay=weight_decay, warmup=0)
   return Parts(method, tx, cifar10.source(data, data_dir, size=size), views)
@@ -443,7 +447,7 @@ def dclw_cifar10(
   """
   views = cifar10.symmetric(size, strength=0.5, blur=0.0)
   head = models.simclr_head(hidden=hidden, out=projection)
-  net = cifar10.net(encoder, head, size=size)
+  net = cifar10.net(encoder, run, head, size=size)
   method = methods.dclw(
     net, views, temperature=temperature, sigma=sigma, apply=models.apply_views
   )
@@ -488,7 +492,9 @@ def supcon_cifar10(
     weight_decay: Of all parameters.
   """
   views = cifar10.symmetric(size)
-  net = cifar10.net(encoder, models.moco_head(hidden=hidden, out=projection), size=size)
+  net = cifar10.net(
+    encoder, run, models.moco_head(hidden=hidden, out=projection), size=size
+  )
   method = methods.supcon(net, views, temperature=temperature, apply=models.apply_views)
   tx = cifar10.sgd(run, learning_rate, weight_decay=weight_decay)
   return Parts(method, tx, cifar10.source(data, data_dir, size=size), views)
@@ -541,7 +547,9 @@ def ressl_cifar10(
     size, blur_probability=(0.5, 0.0), solarize_probability=(0.0, 0.0)
   )
   views = two_views(strong, crop_view(size, scale=(0.08, 1.0)))
-  net = cifar10.net(encoder, models.swav_head(hidden=hidden, out=projection), size=size)
+  net = cifar10.net(
+    encoder, run, models.swav_head(hidden=hidden, out=projection), size=size
+  )
   method = methods.ressl(
     net,
     views,
@@ -596,7 +604,7 @@ def cpc_cifar10(
   """
   views = many_views(crop_view(size, scale=(0.3, 1.0)))
   method = methods.cpc(
-    presets.encoder(encoder, size=patch, norm=models.LayerNorm),
+    presets.encoder(encoder, run, size=patch, norm=models.LayerNorm),
     models.RowContext(width=width, blocks=blocks),
     views,
     patch=patch,

@@ -49,7 +49,7 @@ def byol_cifar10(
   views = cifar10.asymmetric(size)
   projector = models.byol_projector(hidden=hidden, out=projection)
   predictor = models.byol_predictor(hidden=hidden, out=projection)
-  net = cifar10.net(encoder, projector, predictor, size=size)
+  net = cifar10.net(encoder, run, projector, predictor, size=size)
   method = methods.byol(net, views, momentum=cosine_ema(momentum, steps=run.steps))
   tx = cifar10.lars(run, learning_rate, weight_decay=weight_decay)
   return Parts(method, tx, cifar10.source(data, data_dir, size=size), views)
@@ -95,7 +95,9 @@ def simsiam_cifar10(
   views = cifar10.symmetric(size, strength=0.5)
   projector = models.simsiam_projector(hidden=hidden, out=projection)
   predictor = models.simsiam_predictor(hidden=bottleneck, out=projection)
-  method = methods.simsiam(cifar10.net(encoder, projector, predictor, size=size), views)
+  method = methods.simsiam(
+    cifar10.net(encoder, run, projector, predictor, size=size), views
+  )
   constant = optim.linear_scaling(learning_rate, run.batch)
   part = optim.sgd(constant, momentum=0.9, weight_decay=weight_decay)
   rest = cifar10.sgd(run, learning_rate, weight_decay=weight_decay)
@@ -141,7 +143,7 @@ def barlow_twins_cifar10(
   """
   views = cifar10.asymmetric(size)
   projector = models.barlow_twins_projector(widths=(projection,) * 3)
-  net = cifar10.net(encoder, projector, size=size)
+  net = cifar10.net(encoder, run, projector, size=size)
   method = methods.barlow_twins(net, views, off_diagonal_weight=off_diagonal_weight)
   lars = cifar10.lars(run, learning_rate, weight_decay=weight_decay)
   tx = optax.chain(optax.scale(loss_scale), lars)
@@ -190,7 +192,7 @@ def vicreg_cifar10(
   views = two_views(vicreg_cifar_view(size))
   expander = models.vicreg_expander(widths=(projection,) * 3)
   method = methods.vicreg(
-    cifar10.net(encoder, expander, size=size),
+    cifar10.net(encoder, run, expander, size=size),
     views,
     invariance_weight=invariance_weight,
     variance_weight=variance_weight,
@@ -240,7 +242,7 @@ def vicregl_cifar10(
     weight_decay: Of the weights; biases and norms have none.
   """
   net = cifar10.net(
-    encoder, models.vicreg_expander(widths=(projection,) * 3), size=size
+    encoder, run, models.vicreg_expander(widths=(projection,) * 3), size=size
   )
   grid = cifar10.grid(net.encoder, size=size)
   located = two_views(*vicregl_views(size, grid=grid, blur_probability=(0.0, 0.0)))
@@ -294,7 +296,9 @@ def w_mse_cifar10(
   """
   view, _, _ = swav_views(size, size, scale=(0.2, 1.0), blur_probability=0.0)
   views = two_views(view)
-  net = cifar10.net(encoder, models.swav_head(hidden=hidden, out=projection), size=size)
+  net = cifar10.net(
+    encoder, run, models.swav_head(hidden=hidden, out=projection), size=size
+  )
   method = methods.w_mse(net, views, sub_batch=sub_batch)
   rate = cifar10.rate(run, learning_rate, start=0.0)
   tx = optax.chain(optax.add_decayed_weights(weight_decay), optax.adam(rate))
@@ -343,7 +347,7 @@ def tico_cifar10(
   """
   views = cifar10.asymmetric(size)
   projector = models.byol_projector(hidden=hidden, out=projection)
-  net = cifar10.net(encoder, projector, size=size)
+  net = cifar10.net(encoder, run, projector, size=size)
   schedule = cosine_ema(momentum, steps=run.steps)
   method = methods.tico(net, views, momentum=schedule, beta=beta, rho=rho)
   tx = cifar10.lars(run, learning_rate, weight_decay=weight_decay)
@@ -390,7 +394,7 @@ def lejepa_cifar10(
   """
   views = cifar10.asymmetric(size)
   head = models.barlow_twins_projector(widths=(hidden, hidden, projection))
-  net = cifar10.net(encoder, head, size=size)
+  net = cifar10.net(encoder, run, head, size=size)
   method = methods.lejepa(net, views, weight=weight, slices=slices)
   tx = cifar10.adamw(run, learning_rate, weight_decay=weight_decay)
   return Parts(method, tx, cifar10.source(data, data_dir, size=size), views)

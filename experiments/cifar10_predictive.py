@@ -75,7 +75,7 @@ def rotation_cifar10(
     weight_decay: Of all parameters.
   """
   views = many_views(compose(padded_crop, random_flip))
-  net = cifar10.encoder(encoder, size=size)
+  net = cifar10.encoder(encoder, run, size=size)
   method = methods.rotation(net, models.linear_head(out=4), views)
   tx = rotnet_sgd(run, learning_rate, weight_decay=weight_decay)
   return Parts(method, tx, cifar10.source(data, data_dir, size=size), views)
@@ -123,7 +123,7 @@ def patch_order_cifar10(
   gray = partial(random_grayscale, probability=grayscale)
   views = many_views(compose(padded_crop, random_flip, gray))
   method = methods.patch_order(
-    models.Standardized(cifar10.encoder(encoder, size=size)),
+    models.Standardized(cifar10.encoder(encoder, run, size=size)),
     models.tile_projector(out=projection),
     models.moco_head(hidden=hidden, out=24),
     views,

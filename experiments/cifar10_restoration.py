@@ -44,7 +44,7 @@ def colorization_cifar10(
   """
   views = restoration.light_crops(size, least=0.3)
   source = cifar10.source(data, data_dir, size=size)
-  backbone = cifar10.encoder(encoder, size=size)
+  backbone = cifar10.encoder(encoder, run, size=size)
   net = restoration.color_net(backbone, out=313, factor=2, width=head_width)
   weights = restoration.color_weights(source.train, gamma=gamma, alpha=alpha)
   method = methods.colorization(net, views, weights=weights)

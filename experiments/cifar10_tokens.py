@@ -60,7 +60,7 @@ def dino_cifar10(
   views = cifar10.asymmetric(size)
   head = models.dino_head(hidden=hidden, bottleneck=projection)
   method = methods.dino(
-    cifar10.net(encoder, head, size=size),
+    cifar10.net(encoder, run, head, size=size),
     views,
     prototypes=prototypes,
     teacher_temperature=warmed_temperature(
@@ -119,7 +119,7 @@ def ibot_cifar10(
     last_weight_decay: At the end of its cosine.
   """
   views = cifar10.crops(size, split=0.25, local_count=local_count)
-  backbone = vit(encoder, size=size, mask_token=True, drop_path=drop_path)
+  backbone = vit(encoder, run, size=size, mask_token=True, drop_path=drop_path)
   head = models.dino_head(hidden=hidden, bottleneck=projection)
   warm = warmed_temperature(run, 0.04, 0.07, warmup=30, epochs=cifar10.EPOCHS)
   method = methods.ibot(
@@ -190,7 +190,7 @@ def dinov2_cifar10(
   """
   views = cifar10.crops(size, split=0.32, local_count=local_count)
   options = {"mask_token": True, "registers": registers, "layer_scale": 1e-5}
-  backbone = vit(encoder, size=size, **options)
+  backbone = vit(encoder, run, size=size, **options)
   backbone = backbone.clone(drop_path=(drop_path,) * backbone.depth)
   rows = size // backbone.patch
   method = methods.dinov2(
@@ -253,7 +253,7 @@ def ijepa_cifar10(
     last_weight_decay: At the end of its cosine.
   """
   views = many_views(ijepa_view(size))
-  backbone = vit(encoder, size=size, class_token=False)
+  backbone = vit(encoder, run, size=size, class_token=False)
   rows = size // backbone.patch
   method = methods.ijepa(
     backbone,

@@ -72,7 +72,7 @@ def swav_imagenet(
   views = multi_crop(*swav_views(size, local_size), local_count=local_count)
   head = models.swav_head(hidden=hidden, out=projection)
   method = methods.swav(
-    models.Siamese(torchvision_encoder(encoder, size=size), head),
+    models.Siamese(torchvision_encoder(encoder, run, size=size), head),
     views,
     prototypes=prototypes,
     temperature=temperature,
@@ -127,7 +127,7 @@ def deepcluster_imagenet(
   views = many_views(deepcluster_view(size))
   head = models.moco_head(hidden=hidden, out=projection)
   method = methods.deepcluster(
-    SobelSiamese(torchvision_encoder(encoder, size=size), head),
+    SobelSiamese(torchvision_encoder(encoder, run, size=size), head),
     views,
     examples=len(source.train),
     clusters=clusters,
@@ -187,7 +187,7 @@ def deepcluster_v2_imagenet(
   views = multi_crop(*swav_views(size, local_size), local_count=local_count)
   head = models.swav_head(hidden=hidden, out=projection)
   method = methods.deepcluster_v2(
-    models.Siamese(torchvision_encoder(encoder, size=size), head),
+    models.Siamese(torchvision_encoder(encoder, run, size=size), head),
     views,
     examples=len(source.train),
     clusters=clusters,
@@ -247,7 +247,7 @@ def seed_imagenet(
   views = many_views(moco_view(size))
   head = models.moco_head(hidden=hidden, out=projection)
   method = methods.seed(
-    models.Siamese(torchvision_encoder(encoder, size=size), head),
+    models.Siamese(torchvision_encoder(encoder, run, size=size), head),
     views,
     methods.Teacher(*jaxssl.load(teacher)),
     queue_size=queue_size,

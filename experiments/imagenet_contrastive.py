@@ -71,7 +71,7 @@ def simclr_imagenet(
   """
   views = two_views(simclr_view(size))
   head = models.simclr_head(out=projection)
-  net = models.Siamese(find_encoder(encoder, size=size), head)
+  net = models.Siamese(find_encoder(encoder, run, size=size), head)
   method = methods.simclr(net, views, temperature=temperature)
   rate = scaled_cosine(run, learning_rate, warmup=10, epochs=100)
   tx = optim.lars_rate_inside(rate, weight_decay=weight_decay)
@@ -115,7 +115,7 @@ def simclr_v2_imagenet(
   """
   views = two_views(simclr_view(size))
   head = models.simclr_head(out=projection, layers=3)
-  net = models.Siamese(find_encoder(encoder, size=size), head)
+  net = models.Siamese(find_encoder(encoder, run, size=size), head)
   method = methods.simclr(net, views, temperature=temperature)
   rate = scaled_cosine(run, learning_rate, warmup=40, epochs=800)
   tx = optim.lars_rate_inside(rate, weight_decay=weight_decay)
@@ -162,7 +162,7 @@ def moco_v1_imagenet(
   """
   views = two_views(moco_v1_view(size))
   head = models.linear_head(out=projection)
-  net = models.Siamese(torchvision_encoder(encoder, size=size), head)
+  net = models.Siamese(torchvision_encoder(encoder, run, size=size), head)
   method = methods.moco_v1(
     net, views, queue_size=queue_size, momentum=momentum, temperature=temperature
   )
@@ -214,7 +214,7 @@ def moco_v2_imagenet(
   """
   views = two_views(moco_view(size))
   head = models.moco_head(hidden=hidden, out=projection)
-  net = models.Siamese(torchvision_encoder(encoder, size=size), head)
+  net = models.Siamese(torchvision_encoder(encoder, run, size=size), head)
   method = methods.moco_v2(
     net, views, queue_size=queue_size, momentum=momentum, temperature=temperature
   )
@@ -264,7 +264,7 @@ def moco_v3_imagenet(
   views = two_views(*byol_views(size, scale=(0.2, 1.0)))
   widths = {"hidden": hidden, "out": projection}
   net = models.Siamese(
-    find_encoder(encoder, size=size),
+    find_encoder(encoder, run, size=size),
     models.moco_v3_projector(**widths, layers=2),
     models.moco_v3_predictor(**widths, last_norm=False),
   )
@@ -315,7 +315,7 @@ def moco_v3_vit_imagenet(
   views = two_views(*byol_views(size))
   widths = {"hidden": hidden, "out": projection}
   net = models.Siamese(
-    moco_v3_vit(encoder, size=size),
+    moco_v3_vit(encoder, run, size=size),
     models.moco_v3_projector(**widths),
     models.moco_v3_predictor(**widths),
   )
@@ -368,7 +368,7 @@ def npid_imagenet(
   views = many_views(moco_v1_view(size))
   head = models.linear_head(out=projection)
   method = methods.npid(
-    models.Siamese(torchvision_encoder(encoder, size=size), head),
+    models.Siamese(torchvision_encoder(encoder, run, size=size), head),
     views,
     examples=len(source.train),
     negatives=negatives,
@@ -423,7 +423,7 @@ def nnclr_imagenet(
   """
   views = two_views(*byol_views(size))
   net = models.Siamese(
-    find_encoder(encoder, size=size),
+    find_encoder(encoder, run, size=size),
     models.nnclr_projector(hidden=hidden, out=projection),
     models.nnclr_predictor(hidden=prediction_hidden, out=projection),
   )
@@ -469,7 +469,7 @@ def dcl_imagenet(
   """
   views = two_views(simclr_view(size))
   head = models.simclr_head(out=projection)
-  net = models.Siamese(find_encoder(encoder, size=size), head)
+  net = models.Siamese(find_encoder(encoder, run, size=size), head)
   method = methods.dcl(net, views, temperature=temperature)
   rate = scaled_cosine(run, learning_rate, warmup=10, epochs=100)
   tx = optim.lars_separate_norms(rate, weight_decay=weight_decay)
@@ -513,7 +513,7 @@ def dclw_imagenet(
   """
   views = two_views(simclr_view(size))
   head = models.simclr_head(out=projection)
-  net = models.Siamese(find_encoder(encoder, size=size), head)
+  net = models.Siamese(find_encoder(encoder, run, size=size), head)
   method = methods.dclw(net, views, temperature=temperature, sigma=sigma)
   rate = scaled_cosine(run, learning_rate, warmup=10, epochs=100)
   tx = optim.lars_separate_norms(rate, weight_decay=weight_decay)
@@ -556,7 +556,7 @@ def supcon_imagenet(
   """
   views = two_views(simclr_view(size))
   head = models.simclr_head(out=projection)
-  net = models.Siamese(find_encoder(encoder, size=size), head)
+  net = models.Siamese(find_encoder(encoder, run, size=size), head)
   method = methods.supcon(net, views, temperature=temperature)
   rate = scaled_cosine(run, learning_rate, warmup=10, epochs=100)
   tx = optim.lars_rate_inside(rate, weight_decay=weight_decay)
@@ -608,7 +608,7 @@ def ressl_imagenet(
   views = two_views(*ressl_views(size))
   head = models.swav_head(hidden=hidden, out=projection)
   method = methods.ressl(
-    models.Siamese(find_encoder(encoder, size=size), head),
+    models.Siamese(find_encoder(encoder, run, size=size), head),
     views,
     queue_size=queue_size,
     momentum=momentum,
@@ -660,7 +660,7 @@ def cpc_imagenet(
   """
   views = many_views(crop_view(size, scale=(0.75, 1.0)))
   method = methods.cpc(
-    find_encoder(encoder, size=size, norm=models.LayerNorm),
+    find_encoder(encoder, run, size=size, norm=models.LayerNorm),
     models.RowContext(width=context),
     views,
     patch=patch,

@@ -60,7 +60,7 @@ def mae_imagenet(
   """
   views = many_views(mae_view(size))
   decoder = models.MAEDecoder(decoder_width, decoder_depth, decoder_heads)
-  net = models.MAE(mae_vit(encoder, size=size), decoder)
+  net = models.MAE(mae_vit(encoder, run, size=size), decoder)
   method = methods.mae(net, views, ratio=ratio, normalize=normalize)
   tx = mae_adamw(
     run, learning_rate, weight_decay=weight_decay, warmup=warmup, epochs=1600
@@ -114,6 +114,7 @@ def simmim_imagenet(
   views = many_views(simmim_view(size))
   net = vit(
     encoder,
+    run,
     size=size,
     class_token=False,
     mask_token=True,

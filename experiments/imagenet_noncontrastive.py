@@ -60,7 +60,7 @@ def byol_imagenet(
   """
   views = two_views(*byol_views(size))
   net = models.Siamese(
-    find_encoder(encoder, size=size),
+    find_encoder(encoder, run, size=size),
     models.byol_projector(hidden=hidden, out=projection),
     models.byol_predictor(hidden=hidden, out=projection),
   )
@@ -109,7 +109,7 @@ def simsiam_imagenet(
   """
   views = two_views(moco_view(size))
   net = models.Siamese(
-    find_encoder(encoder, size=size),
+    find_encoder(encoder, run, size=size),
     models.simsiam_projector(hidden=hidden, out=projection),
     models.simsiam_predictor(hidden=bottleneck, out=projection),
   )
@@ -163,7 +163,7 @@ def barlow_twins_imagenet(
   """
   views = two_views(*byol_views(size))
   projector = models.barlow_twins_projector(widths=(hidden, hidden, projection))
-  net = models.Siamese(find_encoder(encoder, size=size), projector)
+  net = models.Siamese(find_encoder(encoder, run, size=size), projector)
   method = methods.barlow_twins(net, views, off_diagonal_weight=off_diagonal_weight)
   weights, rest = (
     scaled_cosine(run, rate, warmup=10, epochs=1000, end=0.001)
@@ -219,7 +219,7 @@ def vicreg_imagenet(
   views = two_views(*byol_views(size))
   expander = models.vicreg_expander(widths=(hidden, hidden, projection))
   method = methods.vicreg(
-    models.Siamese(find_encoder(encoder, size=size), expander),
+    models.Siamese(find_encoder(encoder, run, size=size), expander),
     views,
     invariance_weight=invariance_weight,
     variance_weight=variance_weight,
@@ -278,7 +278,7 @@ def vicregl_imagenet(
 
   expander = models.vicreg_expander(widths=(hidden, hidden, projection))
   method = methods.vicregl(
-    models.Siamese(find_encoder(encoder, size=size), expander),
+    models.Siamese(find_encoder(encoder, run, size=size), expander),
     models.vicreg_expander(widths=(local_width,) * 3),
     located,
     global_weight=global_weight,
@@ -328,7 +328,7 @@ def w_mse_imagenet(
   """
   views = two_views(simclr_view(size))
   head = models.swav_head(hidden=hidden, out=projection)
-  net = models.Siamese(find_encoder(encoder, size=size), head)
+  net = models.Siamese(find_encoder(encoder, run, size=size), head)
   method = methods.w_mse(net, views, sub_batch=sub_batch)
   warmup = share(run, 10, of=100)
   rate = optim.warmup_cosine(learning_rate, steps=run.steps, warmup=warmup)
@@ -379,7 +379,7 @@ def tico_imagenet(
   """
   views = two_views(*byol_views(size))
   head = models.byol_projector(hidden=hidden, out=projection)
-  net = models.Siamese(find_encoder(encoder, size=size), head)
+  net = models.Siamese(find_encoder(encoder, run, size=size), head)
   schedule = cosine_ema(momentum, steps=run.steps)
   method = methods.tico(net, views, momentum=schedule, beta=beta, rho=rho)
   rate = scaled_cosine(run, learning_rate, warmup=10, epochs=1000)
@@ -440,7 +440,7 @@ def lejepa_imagenet(
   )
   views = multi_crop(wide, wide, local, local_count=local_count)
   head = models.vicreg_expander(widths=(hidden, hidden, projection))
-  net = models.Siamese(vit(encoder, size=size), head)
+  net = models.Siamese(vit(encoder, run, size=size), head)
   method = methods.lejepa(net, views, weight=weight, slices=slices)
   rate = optim.warmup_cosine(
     learning_rate,

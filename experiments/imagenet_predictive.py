@@ -77,7 +77,7 @@ def rotation_imagenet(
     weight_decay: Of the weights; biases and norms have none.
   """
   views = many_views(crop_view(size, scale=(0.08, 1.0)))
-  net = torchvision_encoder(encoder, size=size)
+  net = torchvision_encoder(encoder, run, size=size)
   method = methods.rotation(net, models.linear_head(out=4), views)
   tx = vissl_sgd(run, learning_rate, weight_decay=weight_decay)
   return Parts(method, tx, imagenet_data(data, data_dir), views)
@@ -131,7 +131,7 @@ def jigsaw_imagenet(
   gray = partial(random_grayscale, probability=grayscale)
   views = many_views(compose(crop, gray))
   method = methods.jigsaw(
-    models.Standardized(torchvision_encoder(encoder, size=size)),
+    models.Standardized(torchvision_encoder(encoder, run, size=size)),
     models.tile_projector(out=projection),
     models.linear_head(out=permutations),
     views,
@@ -190,7 +190,7 @@ def context_imagenet(
     widths=(hidden, hidden, 8), biases=(True,) * 3, norms=(plain, None, None)
   )
   method = methods.context(
-    models.Standardized(torchvision_encoder(encoder, size=size)),
+    models.Standardized(torchvision_encoder(encoder, run, size=size)),
     models.tile_projector(out=hidden, norm=plain),
     head,
     views,

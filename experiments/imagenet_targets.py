@@ -42,9 +42,11 @@ from jaxssl.runs import example_shape
 DATA = "imagenet2012 (tfds)"
 
 
-def masked_vit(name: str, *, size: int, **options) -> models.ViT:
+def masked_vit(name: str, run: Run, *, size: int, **options) -> models.ViT:
   """Returns a ViT with learned positions and a mask token, without class token."""
-  return learned_vit(name, size=size, class_token=False, mask_token=True, **options)
+  return learned_vit(
+    name, run, size=size, class_token=False, mask_token=True, **options
+  )
 
 
 @experiment(
@@ -163,7 +165,7 @@ def beit_imagenet(
   """
   source = imagenet_data(data, data_dir)
   options = {"drop_path": drop_path, "layer_scale": layer_scale}
-  net = masked_vit(encoder, size=size, **options)
+  net = masked_vit(encoder, run, size=size, **options)
   grid, pixels = patch_grid(net, size), size if tokenizer == KMEANS else token_size
   tokens = tokenizer_of(
     tokenizer, source.train, size=pixels, grid=grid, vocabulary=vocabulary
@@ -219,7 +221,7 @@ def maskfeat_imagenet(
   """
   source = imagenet_data(data, data_dir)
   views = many_views(maskfeat_view(size))
-  net = masked_vit(encoder, size=size)
+  net = masked_vit(encoder, run, size=size)
   numbers = (net.patch // cell) ** 2 * example_shape(source.train)[-1] * bins
   method = methods.maskfeat(
     models.Siamese(net, models.linear_head(out=numbers)),
@@ -276,7 +278,7 @@ def data2vec_imagenet(
     weight_decay: Of the weights; biases and norms have none.
   """
   options = {"drop_path": drop_path, "layer_scale": layer_scale}
-  net = masked_vit(encoder, size=size, **options)
+  net = masked_vit(encoder, run, size=size, **options)
   views = many_views(data2vec_view(size))
   method = methods.data2vec(
     models.Siamese(net, models.linear_head(out=net.width)),

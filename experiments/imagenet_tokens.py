@@ -89,7 +89,7 @@ def dino_imagenet(
   views = multi_crop(*dino_views(size, local_size), local_count=local_count)
   method = methods.dino(
     models.Siamese(
-      learned_vit(encoder, size=size, drop_path=0.1),
+      learned_vit(encoder, run, size=size, drop_path=0.1),
       models.dino_head(hidden=hidden, bottleneck=bottleneck),
     ),
     views,
@@ -161,7 +161,7 @@ def ibot_imagenet(
     weight_decay_end: At the end; it gets there by a cosine.
   """
   views = multi_crop(*ibot_views(size, local_size), local_count=local_count)
-  net = learned_vit(encoder, size=size, drop_path=0.1, mask_token=True)
+  net = learned_vit(encoder, run, size=size, drop_path=0.1, mask_token=True)
   head = models.dino_head(hidden=hidden, bottleneck=bottleneck)
   temperature = warmed_temperature(
     run, teacher_temperature_start, teacher_temperature, warmup=30, epochs=800
@@ -250,7 +250,7 @@ def dinov2_imagenet(
     weight_decay_end: At the end; it gets there by a cosine.
   """
   views = multi_crop(*dinov2_views(size, local_size), local_count=local_count)
-  net = learned_vit(encoder, size=size, mask_token=True, layer_scale=1e-5)
+  net = learned_vit(encoder, run, size=size, mask_token=True, layer_scale=1e-5)
   net = net.clone(drop_path=(drop_path,) * net.depth)
   grid = patch_grid(net, size)
   method = methods.dinov2(
@@ -320,7 +320,7 @@ def ijepa_imagenet(
     weight_decay_end: At the end; it gets there by a cosine.
   """
   views = many_views(ijepa_view(size))
-  net = vit(encoder, size=size, class_token=False)
+  net = vit(encoder, run, size=size, class_token=False)
   grid = patch_grid(net, size)
   patches = math.prod(grid)
   method = methods.ijepa(

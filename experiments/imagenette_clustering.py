@@ -76,7 +76,7 @@ def swav_imagenette(
     *swav_views(size, size // 2, strength=0.5), local_count=local_count
   )
   method = methods.swav(
-    siamese(encoder, size, models.swav_head(hidden=hidden, out=projection)),
+    siamese(encoder, run, size, models.swav_head(hidden=hidden, out=projection)),
     crops,
     prototypes=prototypes,
     temperature=temperature,
@@ -131,7 +131,7 @@ def deepcluster_imagenette(
   opened = open_imagenette(data, data_dir)
   views = many_views(deepcluster_view(size))
   method = methods.deepcluster(
-    siamese(encoder, size, models.swav_head(hidden=hidden, out=projection)),
+    siamese(encoder, run, size, models.swav_head(hidden=hidden, out=projection)),
     views,
     examples=len(opened.train),
     clusters=clusters,
@@ -189,7 +189,7 @@ def deepcluster_v2_imagenette(
     *swav_views(size, size // 2, strength=0.5), local_count=local_count
   )
   method = methods.deepcluster_v2(
-    siamese(encoder, size, models.swav_head(hidden=hidden, out=projection)),
+    siamese(encoder, run, size, models.swav_head(hidden=hidden, out=projection)),
     crops,
     examples=len(opened.train),
     clusters=clusters,
@@ -244,7 +244,7 @@ def seed_imagenette(
   frozen, width = _teacher(teacher, size)
   views = many_views(moco_view(size))
   method = methods.seed(
-    siamese(encoder, size, models.moco_head(hidden=hidden, out=width)),
+    siamese(encoder, run, size, models.moco_head(hidden=hidden, out=width)),
     views,
     frozen,
     queue_size=queue_size,

@@ -70,7 +70,7 @@ def simclr_imagenette(
   """
   views = two_views(simclr_view(size, strength=0.5))
   head = models.simclr_head(hidden=hidden, out=projection)
-  net = siamese(encoder, size, head)
+  net = siamese(encoder, run, size, head)
   method = methods.simclr(net, views, temperature=temperature)
 
   return sgd_parts(
@@ -121,7 +121,7 @@ def simclr_v2_imagenette(
   """
   views = two_views(simclr_view(size, strength=0.5))
   head = models.simclr_head(hidden=hidden, out=projection, layers=3)
-  net = siamese(encoder, size, head)
+  net = siamese(encoder, run, size, head)
   method = methods.simclr(net, views, temperature=temperature)
 
   return sgd_parts(
@@ -174,7 +174,7 @@ def moco_v1_imagenette(
     weight_decay: Of all parameters, added to the gradient.
   """
   views = two_views(moco_v1_view(size))
-  net = siamese(encoder, size, models.linear_head(out=projection))
+  net = siamese(encoder, run, size, models.linear_head(out=projection))
   method = methods.moco_v1(
     net, views, queue_size=queue_size, momentum=momentum, temperature=temperature
   )
@@ -232,7 +232,7 @@ def moco_v2_imagenette(
     weight_decay: Of all parameters, added to the gradient.
   """
   views = two_views(simclr_view(size, strength=0.5))
-  net = siamese(encoder, size, models.moco_head(hidden=hidden, out=projection))
+  net = siamese(encoder, run, size, models.moco_head(hidden=hidden, out=projection))
   method = methods.moco_v2(
     net, views, queue_size=queue_size, momentum=momentum, temperature=temperature
   )
@@ -295,7 +295,7 @@ def moco_v3_imagenette(
     hidden=prediction_hidden, out=projection, last_norm=False
   )
   method = methods.moco_v3(
-    siamese(encoder, size, projector, predictor),
+    siamese(encoder, run, size, projector, predictor),
     views,
     momentum=cosine_ema(momentum, steps=run.steps),
     temperature=temperature,
@@ -350,7 +350,7 @@ def npid_imagenette(
   """
   opened = open_imagenette(data, data_dir)
   views = many_views(moco_v1_view(size))
-  net = siamese(encoder, size, models.linear_head(out=projection))
+  net = siamese(encoder, run, size, models.linear_head(out=projection))
   method = methods.npid_softmax(
     net,
     views,
@@ -414,7 +414,7 @@ def nnclr_imagenette(
   views = two_views(simclr_view(size, strength=0.5))
   projector = models.nnclr_projector(hidden=hidden, out=projection)
   predictor = models.nnclr_predictor(hidden=prediction_hidden, out=projection)
-  net = siamese(encoder, size, projector, predictor)
+  net = siamese(encoder, run, size, projector, predictor)
   method = methods.nnclr(net, views, queue_size=queue_size, temperature=temperature)
 
   return sgd_parts(
@@ -465,7 +465,7 @@ def dcl_imagenette(
   """
   views = two_views(simclr_view(size, strength=0.5))
   head = models.simclr_head(hidden=hidden, out=projection)
-  net = siamese(encoder, size, head)
+  net = siamese(encoder, run, size, head)
   method = methods.dcl(net, views, temperature=temperature)
 
   return sgd_parts(
@@ -518,7 +518,7 @@ def dclw_imagenette(
   """
   views = two_views(simclr_view(size, strength=0.5))
   head = models.simclr_head(hidden=hidden, out=projection)
-  net = siamese(encoder, size, head)
+  net = siamese(encoder, run, size, head)
   method = methods.dclw(net, views, temperature=temperature, sigma=sigma)
 
   return sgd_parts(
@@ -569,7 +569,7 @@ def supcon_imagenette(
   """
   views = two_views(simclr_view(size, strength=0.5))
   head = models.simclr_head(hidden=hidden, out=projection)
-  net = siamese(encoder, size, head)
+  net = siamese(encoder, run, size, head)
   method = methods.supcon(net, views, temperature=temperature)
 
   return sgd_parts(
@@ -627,7 +627,7 @@ def ressl_imagenette(
   """
   views = two_views(*ressl_views(size))
   method = methods.ressl(
-    siamese(encoder, size, models.swav_head(hidden=hidden, out=projection)),
+    siamese(encoder, run, size, models.swav_head(hidden=hidden, out=projection)),
     views,
     queue_size=queue_size,
     momentum=momentum,
@@ -684,7 +684,7 @@ def cpc_imagenette(
   """
   views = many_views(crop_view(size, scale=(0.3, 1.0)))
   method = methods.cpc(
-    backbone(encoder, size, norm=models.LayerNorm),
+    backbone(encoder, run, size, norm=models.LayerNorm),
     models.RowContext(width=hidden, blocks=blocks),
     views,
     patch=size // 4,

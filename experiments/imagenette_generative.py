@@ -51,7 +51,7 @@ def denoising_imagenette(
     weight_decay: Of the weights; biases and norms have none.
   """
   views = many_views(crop_view(size, scale=(0.2, 1.0)))
-  net = backbone(encoder, size)
+  net = backbone(encoder, run, size)
   decoder = models.MapDecoder((size, size, 3), _widths(net, size, width))
   method = methods.denoising(
     models.Restorer(net, decoder),

@@ -49,7 +49,7 @@ def mae_imagenette(
   """
   views = many_views(mae_view(size))
   source = open_data(data, size=size, data_dir=data_dir or None)
-  net = mae_vit(encoder, size=size).clone(patch=patch)
+  net = mae_vit(encoder, run, size=size).clone(patch=patch)
   decoder = models.light_decoder(net, (size, size, 3))
   method = methods.mae(
     models.MAE(net, decoder), views, ratio=ratio, normalize=normalize
@@ -92,7 +92,7 @@ def simmim_imagenette(
   """
   views = many_views(simmim_view(size))
   source = open_data(data, size=size, data_dir=data_dir or None)
-  net = vit(encoder, size=size, class_token=False, mask_token=True)
+  net = vit(encoder, run, size=size, class_token=False, mask_token=True)
   net = models.SimMIM(net.clone(patch=patch))
   method = methods.simmim(net, views, ratio=ratio, unit=unit)
   tx = mae_adamw(

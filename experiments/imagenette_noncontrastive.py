@@ -74,7 +74,7 @@ def byol_imagenette(
   views = two_views(*byol_views(size))
   projector = models.byol_projector(hidden=hidden, out=projection)
   predictor = models.byol_predictor(hidden=prediction_hidden, out=projection)
-  net = siamese(encoder, size, projector, predictor)
+  net = siamese(encoder, run, size, projector, predictor)
   method = methods.byol(net, views, momentum=constant(momentum))
   return sgd_parts(
     run,
@@ -121,7 +121,7 @@ def simsiam_imagenette(
   views = two_views(moco_view(size))
   projector = models.simsiam_projector(hidden=hidden, out=projection)
   predictor = models.simsiam_predictor(hidden=prediction_hidden, out=projection)
-  method = methods.simsiam(siamese(encoder, size, projector, predictor), views)
+  method = methods.simsiam(siamese(encoder, run, size, projector, predictor), views)
   return sgd_parts(
     run,
     method,
@@ -171,7 +171,7 @@ def barlow_twins_imagenette(
   views = two_views(*byol_views(size))
   head = models.barlow_twins_projector(widths=(hidden, hidden, projection))
   method = methods.barlow_twins(
-    siamese(encoder, size, head), views, off_diagonal_weight=off_diagonal_weight
+    siamese(encoder, run, size, head), views, off_diagonal_weight=off_diagonal_weight
   )
   return sgd_parts(
     run,
@@ -225,7 +225,7 @@ def vicreg_imagenette(
   views = two_views(*byol_views(size, **options))
   head = models.vicreg_expander(widths=(hidden, hidden, projection))
   method = methods.vicreg(
-    siamese(encoder, size, head),
+    siamese(encoder, run, size, head),
     views,
     invariance_weight=invariance_weight,
     variance_weight=variance_weight,
@@ -281,7 +281,7 @@ def vicregl_imagenette(
     weight_decay: Of the weights; biases and norms have none.
   """
   net = siamese(
-    encoder, size, models.vicreg_expander(widths=(hidden, hidden, projection))
+    encoder, run, size, models.vicreg_expander(widths=(hidden, hidden, projection))
   )
   located = two_views(
     *vicregl_views(
@@ -342,7 +342,7 @@ def w_mse_imagenette(
     weight_decay: Of all parameters, added to the gradient.
   """
   views = two_views(simclr_view(size, strength=0.5))
-  net = siamese(encoder, size, models.swav_head(hidden=hidden, out=projection))
+  net = siamese(encoder, run, size, models.swav_head(hidden=hidden, out=projection))
   method = methods.w_mse(net, views, sub_batch=sub_batch)
   return adam_parts(
     run,
@@ -393,7 +393,9 @@ def tico_imagenette(
     weight_decay: Of all parameters, added to the gradient.
   """
   views = two_views(*byol_views(size))
-  net = siamese(encoder, size, models.byol_projector(hidden=hidden, out=projection))
+  net = siamese(
+    encoder, run, size, models.byol_projector(hidden=hidden, out=projection)
+  )
   schedule = cosine_ema(momentum, steps=run.steps)
   method = methods.tico(net, views, momentum=schedule, beta=beta, rho=rho)
   return sgd_parts(
@@ -445,7 +447,7 @@ def lejepa_imagenette(
     weight_decay: Of the weights; biases and norms have none.
   """
   crops = multi_crop(*dino_views(size, size // 2), local_count=local_count)
-  net = siamese(encoder, size, models.swav_head(hidden=hidden, out=projection))
+  net = siamese(encoder, run, size, models.swav_head(hidden=hidden, out=projection))
   method = methods.lejepa(net, crops, weight=weight, slices=slices)
   return adamw_parts(
     run,

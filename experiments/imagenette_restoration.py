@@ -48,7 +48,7 @@ def colorization_imagenette(
   views = restoration.light_crops(size, least=0.3)
   source = open_data(data, size=size, data_dir=data_dir or None)
   net = restoration.color_net(
-    backbone(encoder, size), out=313, factor=2, width=head_width
+    backbone(encoder, run, size), out=313, factor=2, width=head_width
   )
   weights = restoration.color_weights(source.train, gamma=gamma, alpha=alpha)
   method = methods.colorization(net, views, weights=weights)
@@ -92,7 +92,7 @@ def colorization_regression_imagenette(
   views = restoration.light_crops(size, least=0.3)
   source = open_data(data, size=size, data_dir=data_dir or None)
   net = restoration.color_net(
-    backbone(encoder, size), out=2, factor=2, width=head_width
+    backbone(encoder, run, size), out=2, factor=2, width=head_width
   )
   method = methods.colorization_regression(net, views, delta=delta)
   rate = scaled_cosine(run, learning_rate, warmup=warmup, epochs=EPOCHS)

@@ -82,7 +82,7 @@ def dino_imagenette(
   crops = multi_crop(*dino_views(size, size // 2), local_count=local_count)
   head = dino_head(hidden=hidden, bottleneck=bottleneck)
   method = methods.dino(
-    siamese(encoder, size, head),
+    siamese(encoder, run, size, head),
     crops,
     prototypes=prototypes,
     teacher_temperature=constant(teacher_temperature),
@@ -151,7 +151,7 @@ def ibot_imagenette(
     last_weight_decay: At the end, by a cosine.
   """
   crops = multi_crop(*ibot_views(size, size // 2), local_count=local_count)
-  net = vit(encoder, size=size, mask_token=True, drop_path=drop_path)
+  net = vit(encoder, run, size=size, mask_token=True, drop_path=drop_path)
   grid = (size // net.patch,) * 2
   sharp = warmed_temperature(run, 0.04, teacher_temperature, warmup=30, epochs=EPOCHS)
   method = methods.ibot(
@@ -230,7 +230,7 @@ def dinov2_imagenette(
   """
   crops = multi_crop(*dinov2_views(size, size // 2), local_count=local_count)
   options = {"mask_token": True, "registers": registers, "layer_scale": 1e-5}
-  net = vit(encoder, size=size, drop_path=drop_path, **options)
+  net = vit(encoder, run, size=size, drop_path=drop_path, **options)
   side = size // net.patch
   method = methods.dinov2(
     models.Siamese(net, models.dino_head(hidden=hidden, bottleneck=bottleneck)),
@@ -301,7 +301,7 @@ def ijepa_imagenette(
     last_weight_decay: At the end, by a cosine.
   """
   views = many_views(ijepa_view(size))
-  net = vit(encoder, size=size, class_token=False)
+  net = vit(encoder, run, size=size, class_token=False)
   side = size // net.patch
   predictor = models.PatchPredictor(
     width=predictor_width, depth=predictor_depth, heads=net.heads

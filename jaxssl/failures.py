@@ -1,6 +1,5 @@
 """When a run stops being finite: find the step, keep its state and its batch."""
 
-import functools
 import pathlib
 from typing import Any
 
@@ -8,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxssl import core
+from jaxssl import core, runs
 from jaxssl.checkpoint import Checkpoints
 from jaxssl.feeds import Feed
 from jaxssl.log import write_json
@@ -39,7 +38,7 @@ def replay(
   Returns:
     A sentence for the user.
   """
-  step = jax.jit(functools.partial(core.train_step, experiment.method, experiment.tx))
+  step = jax.jit(runs.train_step(experiment))
   start = int(state.step)
   for at in range(start, limit):
     batch = feed.batch(at)

@@ -23,7 +23,7 @@ from jaxssl.data.sampler import (
 from jaxssl.measures import measured
 from jaxssl.mesh import replicated, rows_sharded
 from jaxssl.registry import Experiment
-from jaxssl.runs import placement
+from jaxssl.runs import placement, train_step
 
 PyTree = Any
 
@@ -154,7 +154,7 @@ def spans(
 def _step(experiment):
   """The training step, measuring the features at the steps that are logged."""
   method, run = experiment.method, experiment.run
-  step = functools.partial(core.train_step, method, experiment.tx)
+  step = train_step(experiment)
   return measured(step, method, experiment.views, every=run.log_every, last=run.steps)
 
 

@@ -179,7 +179,7 @@ def plan(experiment: Experiment, mesh: Mesh, *, topology: str = "") -> Plan:
   Raises:
     InputError: if the batch doesn't divide over the mesh.
   """
-  check_rows(experiment.run.batch, mesh)
+  check_rows(experiment.run.batch // experiment.run.accumulate, mesh)
   chip = chip_of(mesh.devices.flat[0], topology)
   lowered = lower(experiment, mesh)
   try:

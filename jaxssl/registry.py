@@ -20,6 +20,9 @@ import optax
 from jaxssl.core import Method
 from jaxssl.data.sources import DataSet
 from jaxssl.errors import InputError, nearest
+from jaxssl.models.layers import REMAT
+
+CHOICES = {"precision": ("float32", "bfloat16"), "remat": tuple(REMAT)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +37,9 @@ class Run:
     log_every: Steps between two lines of metrics.
     eval_every: Steps between two looks at the features (kNN, collapse measures).
     checkpoint_every: Steps between two checkpoints.
+    accumulate: Micro-batches that a step is computed in, with the same gradient.
+    precision: Compute type of the encoder, float32 or bfloat16.
+    remat: What the encoder's blocks compute twice to save memory, none, dots or full.
   """
 
   steps: int
@@ -43,6 +49,9 @@ class Run:
   log_every: int = 20
   eval_every: int = 200
   checkpoint_every: int = 200
+  accumulate: int = 1
+  precision: str = "float32"
+  remat: str = "none"
 
 
 class Parts(NamedTuple):
@@ -192,8 +201,9 @@ def build_exactly(source: str, settings: dict[str, Any]) -> Experiment:
   entry = find(source)
   shared = [f.name for f in dataclasses.fields(Run)]
   own = {n: v for n, v in settings.items() if n not in shared}
-  run = Run(**{n: settings[n] for n in shared})
+  run = Run(**{n: settings[n] for n in shared if n in settings})  # older runs lack some
   check_run(run)
+  _check_computed(entry, run, own)
   parts = entry.function(run=run, **own)
   if run.batch > len(parts.data.train):
     raise InputError(
@@ -216,9 +226,35 @@ def defaults(entry: Entry) -> dict[str, Any]:
 def check_run(run: Run) -> None:
   """Raises `InputError` for shared settings outside their range."""
   for field in dataclasses.fields(Run):
-    value, least = getattr(run, field.name), 0 if "seed" in field.name else 1
+    value = getattr(run, field.name)
+    if field.name in CHOICES:
+      _check_choice(field.name, value, CHOICES[field.name])
+      continue
+    least = 0 if field.name in ("seed", "data_seed") else 1
     if value < least:
       raise InputError(f"{field.name} is {value}; it must be {least} or more.")
+  if run.batch % run.accumulate:
+    raise InputError(
+      f"A batch of {run.batch} does not split into accumulate={run.accumulate} "
+      "micro-batches."
+    )
+
+
+def _check_choice(name, value, known):
+  if value not in known:
+    raise InputError(
+      f"{name} is {value!r}.{nearest(str(value), known)} It can be: {', '.join(known)}."
+    )
+
+
+def _check_computed(entry, run, settings):
+  """Refuses a precision or remat policy that the experiment's net would not see."""
+  changed = [n for n in CHOICES if getattr(run, n) != getattr(Run, n)]
+  if changed and "encoder" not in settings:
+    raise InputError(
+      f"{entry.function.__name__} has a small net of its own: {changed[0]} is for "
+      "experiments with the setting `encoder`."
+    )
 
 
 def _check_settings(name, known, settings):

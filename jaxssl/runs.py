@@ -1,5 +1,6 @@
 """A run's folder: made, opened again, restored, read from other programs."""
 
+import functools
 import json
 import pathlib
 from collections.abc import Callable
@@ -119,6 +120,14 @@ def placement(experiment: Experiment, mesh: Mesh) -> PyTree:
     return replicated(mesh)
   shapes = jax.eval_shape(first_state(experiment))
   return state_shardings(mesh, shapes, patterns=experiment.split)
+
+
+def train_step(experiment: Experiment) -> core.Step:
+  """Returns the run's step, whole or in micro-batches."""
+  method, tx, micro = experiment.method, experiment.tx, experiment.run.accumulate
+  if micro == 1:
+    return functools.partial(core.train_step, method, tx)
+  return functools.partial(core.accumulated_step, method, tx, micro)
 
 
 def first_state(experiment: Experiment) -> Callable[[], core.TrainState]:

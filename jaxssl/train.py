@@ -109,13 +109,13 @@ def _finish(experiment, out, state, mesh, say):
 def check(experiment: Experiment, mesh: Mesh) -> None:
   """Raises `InputError` for what cannot work, by tracing a step; computes nothing."""
   method, tx, rows = experiment.method, experiment.tx, experiment.run.batch
-  check_rows(rows, mesh)
+  check_rows(rows // experiment.run.accumulate, mesh)
   data.check_images(runs.example_batch(experiment, 2))
   batch = jax.eval_shape(lambda: runs.example_batch(experiment, rows))
 
   def step(batch):
     state = core.init_state(method, tx, jax.random.key(0), batch)
-    return core.train_step(method, tx, state, batch)
+    return runs.train_step(experiment)(state, batch)
 
   jax.eval_shape(step, batch)
 

@@ -37,6 +37,28 @@ def pytest_collection_modifyitems(items):
     item.add_marker(pytest.mark.all)
 
 
+MAPPINGS = 30_000  # every compiled program maps memory; Linux allows 65,530 a process
+EVERY = 20  # tests
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item):
+  """Forgets compiled programs before a process has too many, which would kill it."""
+  count = item.session.stash.setdefault(DONE, 0) + 1
+  item.session.stash[DONE] = count
+  if count % EVERY == 0 and _mappings() > MAPPINGS:
+    jax.clear_caches()
+    gc.collect()
+
+
+DONE = pytest.StashKey[int]()
+
+
+def _mappings():
+  maps = pathlib.Path("/proc/self/maps")
+  return maps.read_bytes().count(b"\n") if maps.exists() else 0
+
+
 @pytest.fixture
 def collected():
   """Collects garbage while the test's own warning filters still hold."""

@@ -16,6 +16,7 @@ from jaxssl.models.layers import (
   drop_rates,
   flatten_map,
   normal_init,
+  run_block,
   squares,
 )
 
@@ -80,6 +81,7 @@ class ConvNeXt(nn.Module):
     drop_path: stochastic depth. A number is that of the last block, linear from 0 at
       the first; a tuple has one rate per block. Needs `keys` in training.
     dtype: compute dtype; parameters and features are float32.
+    remat: what blocks compute again in the backward pass, see `layers.run_block`.
   """
 
   layers: tuple[int, ...]
@@ -88,6 +90,7 @@ class ConvNeXt(nn.Module):
   layer_scale: float = 1e-6
   drop_path: float | tuple[float, ...] = 0.0
   dtype: Any = jnp.float32
+  remat: str = "none"
 
   def setup(self):
     """Makes the norm of the mean; the rest is made where it is used."""
@@ -124,7 +127,7 @@ class ConvNeXt(nn.Module):
       x = self._shrink(x, stage, train)
       for i in range(count):
         block = self._block(next(rates), f"stage{stage + 1}_block{i + 1}")
-        x = block(x, train=train, keys=keys)
+        x = run_block(block, x, remat=self.remat, train=train, keys=keys)
     return x.astype(jnp.float32)
 
   def _check(self):

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxssl.errors import InputError
+from jaxssl.errors import InputError, nearest
 from jaxssl.ops.patches import cut_patches
 
 Factory = Callable[..., nn.Module]
@@ -89,6 +89,44 @@ def drop_rates(rate: float | tuple[float, ...], blocks: int) -> tuple[float, ...
       f"{len(rate)} rates."
     )
   return tuple(rate)
+
+
+def _keep_products(primitive, *_, **options):
+  """Keeps what multiplies by weights: convolutions, and products without batch axes."""
+  if primitive.name == "conv_general_dilated":
+    return True
+  batched = primitive.name == "dot_general" and any(options["dimension_numbers"][1])
+  return primitive.name == "dot_general" and not batched
+
+
+REMAT = {"none": None, "dots": _keep_products, "full": lambda *_, **__: False}
+
+
+def run_block(block: nn.Module, x: jax.Array, *, remat: str, **options) -> jax.Array:
+  """Calls a block of a deep net, and says what its backward pass computes again.
+
+  Args:
+    block: the block.
+    x: its input.
+    remat: one of `REMAT`: "none" keeps all activations, "dots" what convolutions and
+      products with weights give, "full" nothing but `x`.
+    **options: of the call.
+
+  Returns:
+    What the block returns.
+
+  Raises:
+    InputError: for another policy.
+  """
+  if remat not in REMAT:
+    raise InputError(
+      f"There is no remat policy '{remat}'.{nearest(remat, REMAT)} There are: "
+      f"{', '.join(REMAT)}."
+    )
+  if remat == "none":
+    return block(x, **options)
+  call = lambda block, x: block(x, **options)
+  return nn.remat(call, policy=REMAT[remat])(block, x)
 
 
 class Norm(nn.Module):

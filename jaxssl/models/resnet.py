@@ -20,6 +20,7 @@ from jaxssl.models.layers import (
   check_images,
   flatten_map,
   he_init,
+  run_block,
 )
 
 
@@ -142,6 +143,7 @@ class ResNet(nn.Module):
     norm: a factory of norms (`layers.BatchNorm`, `layers.GroupNorm`, ...).
     axis_name: the pmap axis for batch norm; None outside pmap.
     dtype: compute dtype; parameters, statistics and features are float32.
+    remat: what blocks compute again in the backward pass, see `layers.run_block`.
   """
 
   layers: tuple[int, ...]
@@ -154,6 +156,7 @@ class ResNet(nn.Module):
   norm: Factory = BatchNorm
   axis_name: str | None = None
   dtype: Any = jnp.float32
+  remat: str = "none"
 
   def __call__(self, x: jax.Array, *, train: bool, keys: jax.Array | None = None):
     """Maps images [batch, height, width, channels] to features [batch, dim].
@@ -186,7 +189,8 @@ class ResNet(nn.Module):
     for stage, count in enumerate(self.layers):
       for i in range(count):
         stride = 2 if stage > 0 and i == 0 else 1
-        x = self._block(stage, i, stride, norm)(x, train=train)
+        block = self._block(stage, i, stride, norm)
+        x = run_block(block, x, remat=self.remat, train=train)
     return x.astype(jnp.float32)
 
   def _check(self):

@@ -18,6 +18,7 @@ from jaxssl.models.layers import (
   drop_rates,
   normal_init,
   resize_positions,
+  run_block,
   sincos_positions,
   squares,
   torch_linear_init,
@@ -298,6 +299,7 @@ class ViT(nn.Module):
     token_init: how class token and registers start: a normal of 0.02 (DeiT, DINO), or
       of 1e-6 (MoCo v3, DINOv2).
     dtype: compute dtype; parameters and features are float32.
+    remat: what blocks compute again in the backward pass, see `layers.run_block`.
   """
 
   width: int
@@ -317,6 +319,7 @@ class ViT(nn.Module):
   qkv_init: Callable | None = None
   token_init: Callable = normal_init
   dtype: Any = jnp.float32
+  remat: str = "none"
 
   def setup(self):
     """Makes the layers."""
@@ -434,8 +437,9 @@ class ViT(nn.Module):
       InputError: the mask doesn't fit the tokens.
     """
     _check_mask(mask, tokens.shape[:2])
+    options = {"train": train, "keys": keys, "mask": mask}
     for block in self.blocks:
-      tokens = block(tokens, train=train, keys=keys, mask=mask)
+      tokens = run_block(block, tokens, remat=self.remat, **options)
     return self.norm(tokens, train=train)
 
 

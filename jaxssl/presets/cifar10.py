@@ -42,11 +42,12 @@ def source(data: str, data_dir: str, *, size: int) -> DataSet:
   return open_data(data, size=None if fixed else size, data_dir=data_dir or None)
 
 
-def encoder(name: str, *, size: int, **options) -> nn.Module:
+def encoder(name: str, run: Run, *, size: int, **options) -> nn.Module:
   """Returns an encoder by name; ResNets start as torchvision's, blocks not at zero.
 
   Args:
     name: one of `presets.ENCODERS` or `presets.VITS`.
+    run: its `precision` and `remat`.
     size: side of the views in pixels.
     **options: of the encoder.
 
@@ -54,17 +55,22 @@ def encoder(name: str, *, size: int, **options) -> nn.Module:
     The encoder.
   """
   if name in common.VITS:
-    return common.vit(name, size=size, **options)
+    return common.vit(name, run, size=size, **options)
   if name.startswith("resnet"):
     options = {"zero_init": False, **options}
-  return common.encoder(name, size=size, **options)
+  return common.encoder(name, run, size=size, **options)
 
 
 def net(
-  name: str, projector: nn.Module, predictor: nn.Module | None = None, *, size: int
+  name: str,
+  run: Run,
+  projector: nn.Module,
+  predictor: nn.Module | None = None,
+  *,
+  size: int,
 ) -> models.Siamese:
   """Returns the net of an encoder by name, a projector and perhaps a predictor."""
-  return models.Siamese(encoder(name, size=size), projector, predictor)
+  return models.Siamese(encoder(name, run, size=size), projector, predictor)
 
 
 def grid(encoder: nn.Module, *, size: int) -> int:

@@ -6,6 +6,7 @@ Experiments look these up at the edge; nothing below knows of them.
 from functools import partial
 
 import flax.linen as nn
+import jax.numpy as jnp
 import optax
 
 from jaxssl import models, ops, optim
@@ -30,7 +31,9 @@ def _convnext(make, size, **options):
   return make(stem=2 if size <= SMALL_IMAGES else 4, **options)
 
 
-def _convnet(size, **options):
+def _convnet(size, remat, **options):
+  if remat != "none":
+    raise InputError("The small convnet has no blocks to compute twice; remat: none.")
   return models.ConvNet(widths=(16, 32), pools=(2, 2), **options)
 
 
@@ -63,11 +66,12 @@ VITS = {
 }
 
 
-def encoder(name: str, *, size: int, **options) -> nn.Module:
+def encoder(name: str, run: Run, *, size: int, **options) -> nn.Module:
   """Returns a convolutional encoder by name, its stem by the size of the images.
 
   Args:
     name: one of `ENCODERS`, such as "resnet18"; "convnet" is a small one for trials.
+    run: its `precision` and `remat`.
     size: side of the (global) views in pixels.
     **options: of the encoder, such as `zero_init=False`.
 
@@ -77,14 +81,16 @@ def encoder(name: str, *, size: int, **options) -> nn.Module:
   Raises:
     InputError: for another name; the nearest is shown.
   """
-  return _look_up(name, ENCODERS, "convolutional encoder")(size=size, **options)
+  make = _look_up(name, ENCODERS, "convolutional encoder")
+  return make(size=size, **{**_computed(run), **options})
 
 
-def vit(name: str, *, size: int, **options) -> nn.Module:
+def vit(name: str, run: Run, *, size: int, **options) -> nn.Module:
   """Returns a vision transformer by name, its patch by the size of the images.
 
   Args:
     name: one of `VITS`, such as "vit_small"; "vit_toy" is a small one for trials.
+    run: its `precision` and `remat`.
     size: side of the (global) views in pixels.
     **options: of the `ViT`, such as `drop_path=0.1`.
 
@@ -94,7 +100,13 @@ def vit(name: str, *, size: int, **options) -> nn.Module:
   Raises:
     InputError: for another name; the nearest is shown.
   """
-  return _look_up(name, VITS, "vision transformer")(size=size, **options)
+  make = _look_up(name, VITS, "vision transformer")
+  return make(size=size, **{**_computed(run), **options})
+
+
+def _computed(run):
+  """The options of an encoder that a run's settings decide."""
+  return {"dtype": jnp.dtype(run.precision), "remat": run.remat}
 
 
 def _look_up(name, known, what):

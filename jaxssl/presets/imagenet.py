@@ -42,20 +42,20 @@ def imagenet_data(data: str, data_dir: str) -> DataSet:
   return open_data(data, size=size, data_dir=data_dir or None)
 
 
-def torchvision_encoder(name: str, *, size: int) -> nn.Module:
+def torchvision_encoder(name: str, run: Run, *, size: int) -> nn.Module:
   """Returns an encoder whose blocks start with scales of 1, not 0: MoCo, NPID, SwAV."""
   options = {"zero_init": False} if name.startswith("resnet") else {}
-  return encoder(name, size=size, **options)
+  return encoder(name, run, size=size, **options)
 
 
-def learned_vit(name: str, *, size: int, **options) -> nn.Module:
+def learned_vit(name: str, run: Run, *, size: int, **options) -> nn.Module:
   """Returns a ViT with learned positions, interpolated for local views: DINO, iBOT."""
-  net = vit(name, size=size, **options)
+  net = vit(name, run, size=size, **options)
   grid = patch_grid(net, size)
   return net.clone(positions=partial(models.LearnedPositions, grid=grid))
 
 
-def moco_v3_vit(name: str, *, size: int) -> nn.Module:
+def moco_v3_vit(name: str, run: Run, *, size: int) -> nn.Module:
   """Returns a ViT as MoCo v3 builds it (arXiv 2104.02057 and the official code).
 
   A frozen patch projection, sine positions, and Xavier-uniform kernels, those of
@@ -64,6 +64,7 @@ def moco_v3_vit(name: str, *, size: int) -> nn.Module:
   heads = {"heads": 12} if name == "vit_small" else {}
   return vit(
     name,
+    run,
     size=size,
     patch_embed=models.FrozenPatchEmbed,
     kernel_init=nn.initializers.xavier_uniform(),

@@ -44,11 +44,12 @@ def open_imagenette(data: str, data_dir: str) -> DataSet:
   return open_data(data, size=size, data_dir=data_dir or None)
 
 
-def backbone(name: str, size: int, **options) -> nn.Module:
+def backbone(name: str, run: Run, size: int, **options) -> nn.Module:
   """Returns an encoder by name; a ResNet starts as torchvision's does.
 
   Args:
     name: one of `ENCODERS` or `VITS`.
+    run: its `precision` and `remat`.
     size: side of the global views in pixels.
     **options: of the encoder.
 
@@ -56,17 +57,21 @@ def backbone(name: str, size: int, **options) -> nn.Module:
     The encoder.
   """
   if name in VITS:
-    return vit(name, size=size, **options)
+    return vit(name, run, size=size, **options)
   if name.startswith("resnet"):
     options = {"zero_init": False, **options}
-  return encoder(name, size=size, **options)
+  return encoder(name, run, size=size, **options)
 
 
 def siamese(
-  name: str, size: int, projector: nn.Module, predictor: nn.Module | None = None
+  name: str,
+  run: Run,
+  size: int,
+  projector: nn.Module,
+  predictor: nn.Module | None = None,
 ) -> nn.Module:
   """Returns the net of most experiments: `backbone` and its heads."""
-  return models.Siamese(backbone(name, size), projector, predictor)
+  return models.Siamese(backbone(name, run, size), projector, predictor)
 
 
 def dino_head(*, hidden: int, bottleneck: int) -> nn.Module:

@@ -10,13 +10,14 @@ from jaxssl.presets.common import scaled_cosine, share, vit
 from jaxssl.registry import Run
 
 
-def mae_vit(name: str, *, size: int, **options) -> models.ViT:
+def mae_vit(name: str, run: Run, *, size: int, **options) -> models.ViT:
   """Returns a ViT as MAE builds it (arXiv 2111.06377 and the official code).
 
   Sine positions, and Xavier-uniform kernels everywhere.
 
   Args:
     name: one of `presets.VITS`.
+    run: its `precision` and `remat`.
     size: side of the views in pixels.
     **options: of the `ViT`.
 
@@ -25,7 +26,7 @@ def mae_vit(name: str, *, size: int, **options) -> models.ViT:
   """
   patch_embed = partial(models.PatchEmbed, kernel_init=xavier_init)
   return vit(
-    name, size=size, patch_embed=patch_embed, kernel_init=xavier_init, **options
+    name, run, size=size, patch_embed=patch_embed, kernel_init=xavier_init, **options
   )
 
 
