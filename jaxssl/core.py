@@ -83,6 +83,11 @@ def init_state(
   return TrainState(step, key_run, params, tx.init(params), extra)
 
 
+def steps_done(state: TrainState) -> jax.Array:
+  """Returns the steps done, int32 []; runs of one program have done the same."""
+  return state.step.reshape(-1)[0]
+
+
 def row_keys(state: TrainState, rows: int, start: jax.Array | int = 0) -> jax.Array:
   """Returns the keys of rows `start ... start + rows - 1` of this step's batch."""
   key = jax.random.fold_in(state.key, state.step)

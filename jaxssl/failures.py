@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxssl import core, runs
+from jaxssl import core, runs, seeds
 from jaxssl.checkpoint import Checkpoints
 from jaxssl.feeds import Feed
 from jaxssl.log import write_json
-from jaxssl.registry import Experiment
+from jaxssl.registry import Experiment, Run
 
 PyTree = Any
 
@@ -39,29 +39,33 @@ def replay(
     A sentence for the user.
   """
   step = jax.jit(runs.train_step(experiment))
-  start = int(state.step)
+  start, run = int(core.steps_done(state)), experiment.run
   for at in range(start, limit):
     batch = feed.batch(at)
     after, metrics = step(state, batch)
-    if not _finite((after.params, after.opt_state, after.extra, metrics["loss"])):
+    found = (after.params, after.opt_state, after.extra, metrics["loss"])
+    if failed := _not_finite(run, found):
       _write(out / "failed", at, state, batch, metrics)
+      whose = f" (seed {', '.join(map(str, failed))})" if run.seeds > 1 else ""
       return (
-        f"A replay from step {start} found the first such step, number {at}: the state "
-        f"before it and its batch are in {out / 'failed'}. The last good checkpoint is "
-        f"kept. A lower learning rate is the usual cure."
+        f"A replay from step {start} found the first such step, number {at}{whose}: "
+        f"the state before it and its batch are in {out / 'failed'}. The last good "
+        f"checkpoint is kept. A lower learning rate is the usual cure."
       )
     state = after
   return f"A replay from step {start} was finite throughout: the machine is suspect."
 
 
-def _finite(tree: PyTree) -> bool:
+def _not_finite(run: Run, tree: PyTree) -> list[int]:
+  """Seeds of the runs with a value that is not finite."""
   floats = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)]
-  return all(bool(jnp.isfinite(x).all()) for x in floats)
+  finite = [_finite_by_run(x.reshape(run.seeds, -1)) for x in floats]
+  return [s for s, good in zip(seeds.of(run), np.all(finite, axis=0)) if not good]
 
 
 def _write(folder, at, state, batch, metrics):
   with Checkpoints(folder, keep=1) as checkpoints:
     checkpoints.save(at, state, {})
   np.savez(folder / "batch.npz", **jax.device_get(batch))
-  values = {n: repr(float(x)) for n, x in metrics.items()}
+  values = jax.tree.map(repr, {n: np.asarray(x, float).tolist() for n, x in metrics.items()})
   write_json(folder / "step.json", {"step": at, "metrics": values})

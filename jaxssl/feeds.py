@@ -154,8 +154,9 @@ def spans(
 def _step(experiment):
   """The training step, measuring the features at the steps that are logged."""
   method, run = experiment.method, experiment.run
+  due = {"every": run.log_every, "last": run.steps}
   step = train_step(experiment)
-  return measured(step, method, experiment.views, every=run.log_every, last=run.steps)
+  return measured(step, method, experiment.views, **due, seeds=run.seeds)
 
 
 def _sizes(experiment):

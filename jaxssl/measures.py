@@ -23,7 +23,13 @@ LEAST_ROWS = 3  # for a spectrum of two eigenvalues
 
 
 def measured(
-  step: Step, method: Method, views: Callable, *, every: int, last: int
+  step: Step,
+  method: Method,
+  views: Callable,
+  *,
+  every: int,
+  last: int,
+  seeds: int = 1,
 ) -> Step:
   """Returns `step` with measures of the features among its metrics.
 
@@ -40,21 +46,29 @@ def measured(
       are the views that the step trained on.
     every: steps between two measurements.
     last: a step that is measured too.
+    seeds: number of runs that `step` makes as one; each is measured.
 
   Returns:
     A step that gives the same state; the names of its measures start with "measure/".
   """
 
-  def run(state, batch):
-    after, metrics = step(state, batch)
-    inputs = jax.tree.map(lambda x: x[:MOST_ROWS], batch["input"])
+  def measure(due, state, after, inputs):
     keys = core.row_keys(state, len(jax.tree.leaves(inputs)[0]))
     groups = [
       functools.partial(of_input, method, after, inputs),
       functools.partial(of_views, method, after, views, keys, inputs),
     ]
-    due = (after.step % every == 0) | (after.step == last)
-    found = _measures_when(due, groups) if len(keys) >= LEAST_ROWS else {}
+    return _measures_when(due, groups) if len(keys) >= LEAST_ROWS else {}
+
+  if seeds > 1:  # one `due` for all: a condition by run would compute both branches
+    measure = jax.vmap(measure, in_axes=(None, 0, 0, None))
+
+  def run(state, batch):
+    after, metrics = step(state, batch)
+    inputs = jax.tree.map(lambda x: x[:MOST_ROWS], batch["input"])
+    done = core.steps_done(after)
+    due = (done % every == 0) | (done == last)
+    found = measure(due, state, after, inputs)
     return after, {**metrics, **{PREFIX + name: x for name, x in found.items()}}
 
   return run

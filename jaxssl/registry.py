@@ -40,6 +40,8 @@ class Run:
     accumulate: Micro-batches that a step is computed in, with the same gradient.
     precision: Compute type of the encoder, float32 or bfloat16.
     remat: What the encoder's blocks compute twice to save memory, none, dots or full.
+    seeds: Runs in one program, of the seeds `seed ... seed + seeds - 1`; all of them
+      see the same batches.
   """
 
   steps: int
@@ -52,6 +54,7 @@ class Run:
   accumulate: int = 1
   precision: str = "float32"
   remat: str = "none"
+  seeds: int = 1
 
 
 class Parts(NamedTuple):

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxssl import core, processes, registry
+from jaxssl import core, processes, registry, seeds
 from jaxssl.checkpoint import Checkpoints, Restored
 from jaxssl.data import Source, check_images
 from jaxssl.errors import InputError
@@ -123,23 +123,32 @@ def placement(experiment: Experiment, mesh: Mesh) -> PyTree:
 
 
 def train_step(experiment: Experiment) -> core.Step:
-  """Returns the run's step, whole or in micro-batches."""
-  method, tx, micro = experiment.method, experiment.tx, experiment.run.accumulate
-  if micro == 1:
-    return functools.partial(core.train_step, method, tx)
-  return functools.partial(core.accumulated_step, method, tx, micro)
+  """Returns the run's step, whole or in micro-batches; of all seeds, if several."""
+  method, tx, run = experiment.method, experiment.tx, experiment.run
+  step = functools.partial(core.train_step, method, tx)
+  if run.accumulate > 1:
+    step = functools.partial(core.accumulated_step, method, tx, run.accumulate)
+  return step if run.seeds == 1 else jax.vmap(step, in_axes=(0, None))
 
 
 def first_state(experiment: Experiment) -> Callable[[], core.TrainState]:
   """Returns a function that makes the run's first state."""
   batch = example_batch(experiment, 2)
+  return lambda: init_state(experiment, jax.tree.map(jnp.zeros_like, batch))
 
-  def init():
-    key = jax.random.key(experiment.run.seed)
-    zeros = jax.tree.map(jnp.zeros_like, batch)
-    return core.init_state(experiment.method, experiment.tx, key, zeros)
 
-  return init
+def init_state(experiment: Experiment, batch: PyTree) -> core.TrainState:
+  """Returns the state before the first step, of several seeds [seeds, ...].
+
+  Args:
+    experiment: the experiment.
+    batch: gives shapes only.
+  """
+  method, tx = experiment.method, experiment.tx
+  keys = [jax.random.key(seed) for seed in seeds.of(experiment.run)]
+  if len(keys) == 1:
+    return core.init_state(method, tx, keys[0], batch)
+  return core.init_runs(method, tx, jnp.stack(keys), batch)
 
 
 def restore_from(
@@ -162,6 +171,19 @@ def restore(out: str | pathlib.Path, experiment: Experiment, mesh: Mesh) -> Rest
   """Restores the newest valid checkpoint of the run in the folder `out`."""
   with Checkpoints(pathlib.Path(out) / "checkpoints") as checkpoints:
     return restore_from(checkpoints, experiment, mesh)
+
+
+def restore_variables(
+  out: str | pathlib.Path, experiment: Experiment, mesh: Mesh, seed: int | None = None
+) -> PyTree:
+  """Restores what `encode` needs; of several seeds that of one, by default the first.
+
+  Raises:
+    InputError: if the run has no such seed.
+  """
+  number = seeds.number(experiment.run, seed)
+  state = restore(out, experiment, mesh).state
+  return seeds.pick(experiment.run, variables_of(state), number)
 
 
 def make_encode(experiment: Experiment, mesh: Mesh) -> Callable:
@@ -209,7 +231,9 @@ def variables_of(state: core.TrainState) -> PyTree:
   return {"params": state.params, "extra": state.extra}
 
 
-def load(out: str | pathlib.Path) -> tuple[Callable, PyTree]:
+def load(
+  out: str | pathlib.Path, seed: int | None = None
+) -> tuple[Callable, PyTree]:
   """Loads a trained encoder for use in other programs.
 
   ```
@@ -220,14 +244,15 @@ def load(out: str | pathlib.Path) -> tuple[Callable, PyTree]:
 
   Args:
     out: a run's folder.
+    seed: which of the runs that `--seeds` made; None takes the first.
 
   Returns:
     A jitted `encode(variables, inputs, patches=False)` and its variables.
 
   Raises:
-    InputError: if `out` is no run or has no valid checkpoint.
+    InputError: if `out` is no run, has no valid checkpoint or no such seed.
   """
   mesh = data_mesh(jax.devices()[:1])
   experiment = reopen(out)
-  state = restore(out, experiment, mesh).state
-  return make_encode(experiment, mesh), variables_of(state)
+  variables = restore_variables(out, experiment, mesh, seed)
+  return make_encode(experiment, mesh), variables

@@ -35,10 +35,19 @@ from jaxssl.losses.contrastive import (
 )
 
 
+Axes = str | tuple[str, ...] | None
+
+
 class _Ring(NamedTuple):
   mesh: Mesh | None
-  axis_name: str
+  axis_name: Axes
   block_size: int | None
+
+
+def _ring(mesh, axis_name, block_size):
+  if axis_name is None:
+    axis_name = "data" if mesh is None else tuple(mesh.axis_names)
+  return _Ring(mesh, axis_name, block_size)
 
 
 def ring_nt_xent(
@@ -47,7 +56,7 @@ def ring_nt_xent(
   *,
   temperature: float | jax.Array,
   mesh: Mesh | None,
-  axis_name: str = "data",
+  axis_name: Axes = None,
   block_size: int | None = None,
 ) -> jax.Array:
   """`nt_xent` of rows that are split over devices.
@@ -59,7 +68,8 @@ def ring_nt_xent(
     z_b: projections of the second views, [batch, dim].
     temperature: divides the cosines, above 0.
     mesh: the devices that hold the rows; None inside a `shard_map` or `pmap`.
-    axis_name: axis of the mesh (or of the map) that the rows are split over.
+    axis_name: axes of the mesh (or of the map) that the rows are split over; None:
+      all of the mesh, "data" of a map.
     block_size: columns per block of a device's own, or None for all of them at once.
 
   Returns:
@@ -68,7 +78,7 @@ def ring_nt_xent(
   Raises:
     InputError: as `nt_xent`; on an unknown axis, or a batch that does not divide.
   """
-  ring = _Ring(mesh, axis_name, block_size)
+  ring = _ring(mesh, axis_name, block_size)
   _check_pairs(ring, z_a=z_a, z_b=z_b)
   _check_options(temperature, block_size)
   return _attract_views(_other_samples, z_a, z_b, temperature, ring)
@@ -80,7 +90,7 @@ def ring_decoupled_nt_xent(
   *,
   temperature: float | jax.Array,
   mesh: Mesh | None,
-  axis_name: str = "data",
+  axis_name: Axes = None,
   block_size: int | None = None,
 ) -> jax.Array:
   """`decoupled_nt_xent` of rows that are split over devices.
@@ -92,7 +102,8 @@ def ring_decoupled_nt_xent(
     z_b: projections of the second views, [batch, dim].
     temperature: divides the cosines, above 0.
     mesh: the devices that hold the rows; None inside a `shard_map` or `pmap`.
-    axis_name: axis of the mesh (or of the map) that the rows are split over.
+    axis_name: axes of the mesh (or of the map) that the rows are split over; None:
+      all of the mesh, "data" of a map.
     block_size: columns per block of a device's own, or None for all of them at once.
 
   Returns:
@@ -102,7 +113,7 @@ def ring_decoupled_nt_xent(
     InputError: as `decoupled_nt_xent`; on an unknown axis, or a batch that does not
       divide.
   """
-  ring = _Ring(mesh, axis_name, block_size)
+  ring = _ring(mesh, axis_name, block_size)
   _check_pairs(ring, z_a=z_a, z_b=z_b)
   _check_options(temperature, block_size)
   return _attract_views(_other_groups, z_a, z_b, temperature, ring)
@@ -114,7 +125,7 @@ def ring_supcon(
   *,
   temperature: float | jax.Array,
   mesh: Mesh | None,
-  axis_name: str = "data",
+  axis_name: Axes = None,
   block_size: int | None = None,
 ) -> jax.Array:
   """`supcon` of rows that are split over devices.
@@ -127,7 +138,8 @@ def ring_supcon(
     labels: integers, [batch].
     temperature: divides the cosines, above 0.
     mesh: the devices that hold the rows; None inside a `shard_map` or `pmap`.
-    axis_name: axis of the mesh (or of the map) that the rows are split over.
+    axis_name: axes of the mesh (or of the map) that the rows are split over; None:
+      all of the mesh, "data" of a map.
     block_size: columns per block of a device's own, or None for all of them at once.
 
   Returns:
@@ -136,7 +148,7 @@ def ring_supcon(
   Raises:
     InputError: as `supcon`; on an unknown axis, or a batch that does not divide.
   """
-  ring = _Ring(mesh, axis_name, block_size)
+  ring = _ring(mesh, axis_name, block_size)
   check_matrices(z=z)
   _check_rows(ring, 1, "an empty batch has no loss", z=z)
   _check_labels(labels, z)
@@ -152,7 +164,7 @@ def ring_info_nce(
   *,
   temperature: float | jax.Array,
   mesh: Mesh | None,
-  axis_name: str = "data",
+  axis_name: Axes = None,
   block_size: int | None = None,
 ) -> jax.Array:
   """`info_nce` against the other rows, which are split over devices.
@@ -165,7 +177,8 @@ def ring_info_nce(
     positive: [batch, dim], row i belongs to row i of `query`.
     temperature: divides the cosines, above 0.
     mesh: the devices that hold the rows; None inside a `shard_map` or `pmap`.
-    axis_name: axis of the mesh (or of the map) that the rows are split over.
+    axis_name: axes of the mesh (or of the map) that the rows are split over; None:
+      all of the mesh, "data" of a map.
     block_size: columns per block of a device's own, or None for all of them at once.
 
   Returns:
@@ -174,7 +187,7 @@ def ring_info_nce(
   Raises:
     InputError: as `info_nce`; on an unknown axis, or a batch that does not divide.
   """
-  ring = _Ring(mesh, axis_name, block_size)
+  ring = _ring(mesh, axis_name, block_size)
   _check_pairs(ring, query=query, positive=positive)
   _check_options(temperature, block_size)
   query, positive = _scaled(query, temperature), _scaled(positive, temperature)
@@ -190,7 +203,7 @@ def ring_row_terms(
   candidate_tags: Tags,
   *,
   mesh: Mesh | None,
-  axis_name: str,
+  axis_name: Axes,
   block_size: int | None,
 ) -> RowTerms:
   """Reduces each row of `queries @ candidates.T` to its `RowTerms`, round a ring.
@@ -206,7 +219,7 @@ def ring_row_terms(
     candidate_tags: tags of the columns, likewise.
     mesh: the devices that rows and columns are split over; None inside a `shard_map`
       or `pmap`, where they are one device's.
-    axis_name: axis of the mesh, or of the map.
+    axis_name: axes of the mesh, or of the map.
     block_size: columns per block of a device's own, or None for all of them at once.
 
   Returns:
@@ -215,11 +228,11 @@ def ring_row_terms(
   Raises:
     InputError: on an unknown axis, or rows or columns that do not divide over it.
   """
-  ring = _Ring(mesh, axis_name, block_size)
+  ring = _ring(mesh, axis_name, block_size)
   _check_rows(ring, 1, "no rows have no terms", queries=queries, candidates=candidates)
-  local = functools.partial(_travelled, rule, axis_name, block_size)
+  local = functools.partial(_travelled, rule, ring.axis_name, block_size)
   if mesh is not None:
-    rows = PartitionSpec(axis_name)
+    rows = PartitionSpec(ring.axis_name)
     local = jax.jit(jax.shard_map(local, mesh=mesh, in_specs=rows, out_specs=rows))
   return local(queries, candidates, query_tags, candidate_tags)
 
@@ -328,12 +341,15 @@ def _devices(ring):
   if ring.mesh is None:
     return _mapped_devices(ring.axis_name)
   names = ring.mesh.axis_names
-  if ring.axis_name not in names:
-    hint = nearest(str(ring.axis_name), names)
-    raise InputError(
-      f"The mesh has no axis {ring.axis_name!r}, only {', '.join(names)}.{hint}"
-    )
-  return ring.mesh.shape[ring.axis_name]
+  for axis in _axes(ring):
+    if axis not in names:
+      hint = nearest(str(axis), names)
+      raise InputError(f"The mesh has no axis {axis!r}, only {', '.join(names)}.{hint}")
+  return math.prod(ring.mesh.shape[axis] for axis in _axes(ring))
+
+
+def _axes(ring):
+  return (ring.axis_name,) if isinstance(ring.axis_name, str) else ring.axis_name
 
 
 def _mapped_devices(axis_name):
@@ -362,5 +378,5 @@ def _check_rows(ring, least, why, **arrays):
     if array.shape[0] % devices:
       raise InputError(
         f"{array.shape[0]} rows of `{name}` do not divide over {devices} devices "
-        f"(axis {ring.axis_name!r}); use a multiple of {devices}."
+        f"(axis {', '.join(_axes(ring))}); use a multiple of {devices}."
       )

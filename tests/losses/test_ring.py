@@ -12,7 +12,7 @@ from jax.sharding import PartitionSpec
 from jaxssl import losses
 from jaxssl.errors import InputError
 from jaxssl.losses import ring
-from jaxssl.mesh import data_mesh, replicated, rows_sharded
+from jaxssl.mesh import data_mesh, make_mesh, replicated, rows_sharded
 
 LABELS = np.array([3, 1, 3, -2, 1, 3, 7, 1], np.int32)  # a class of 1, one below 0
 VIEWS = ["nt_xent", "decoupled_nt_xent"]
@@ -136,6 +136,16 @@ def test_one_axis_of_a_mesh_of_two():
   loss = functools.partial(ring.ring_nt_xent, **options)
   arrays = normal("nt_xent")
   got, expected = run(loss, "nt_xent", arrays), run_dense("nt_xent", arrays)
+  assert_all_close(got, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rows_over_both_axes_of_a_mesh(name):
+  loss = functools.partial(
+    getattr(ring, f"ring_{name}"), mesh=make_mesh("data=4,fsdp=2"), block_size=None
+  )
+  arrays = normal(name)
+  got, expected = run(loss, name, arrays), run_dense(name, arrays)
   assert_all_close(got, expected, rtol=1e-5, atol=1e-5)
 
 
