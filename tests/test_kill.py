@@ -18,7 +18,7 @@ from jaxssl.mesh import data_mesh
 
 TOY = str(pathlib.Path(__file__).parent / "toy.py") + ":toy"
 SETTINGS = ["--steps", "40", "--log-every", "1", "--eval-every", "40"]
-EVERYDAY, ALL = 2, 10
+EVERYDAY, ALL = 1, 10
 
 
 def environment():
@@ -61,9 +61,13 @@ def final_state(out):
   return jax.tree.leaves(jax.device_get(plain))
 
 
-@pytest.mark.parametrize("data", ["resident", "host"])
 @pytest.mark.parametrize(
-  "kills", [EVERYDAY // 2, pytest.param(ALL, marks=pytest.mark.slow)]
+  ("data", "kills"),
+  [
+    ("resident", EVERYDAY),
+    pytest.param("resident", ALL, marks=pytest.mark.slow),
+    pytest.param("host", ALL, marks=pytest.mark.slow),
+  ],
 )
 def test_killed_and_resumed(tmp_path, data, kills):
   settings = [TOY, "--data", data, *SETTINGS]

@@ -1,0 +1,156 @@
+"""Precision, remat and accumulation: what a run computes with, and in how many parts."""
+
+import functools
+import inspect
+import pathlib
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxssl import core, models, registry, runs, train
+from jaxssl.errors import InputError
+from jaxssl.mesh import data_mesh
+from jaxssl.models.layers import REMAT, run_block
+
+TOY = str(pathlib.Path(__file__).parent / "toy.py") + ":toy"
+NETS = {
+  "resnet": functools.partial(
+    models.ResNet,
+    layers=(2, 1),
+    block=models.BasicBlock,
+    channels=(4, 8),
+    stem=models.CifarStem,
+    stem_channels=4,
+  ),
+  "vit": functools.partial(models.ViT, width=16, depth=3, heads=2, patch=4),
+  "convnext": functools.partial(
+    models.ConvNeXt, layers=(2, 1), channels=(4, 8), stem=2, layer_scale=1.0
+  ),
+}
+IMAGES = np.random.default_rng(0).random((4, 16, 16, 3), np.float32)
+
+
+def gradient(make, variables, **options):
+  """Loss, gradient and statistics of a net, as a function to trace or to call."""
+  net = make(**options)
+
+  def loss(params):
+    features, state = net.apply(
+      {**variables, "params": params}, IMAGES, train=True, mutable=["batch_stats"]
+    )
+    assert features.dtype == jnp.float32
+    return jnp.mean(features**2), state
+
+  return jax.value_and_grad(loss, has_aux=True)
+
+
+@functools.cache
+def variables_of(name):
+  init = functools.partial(NETS[name]().init, train=True)
+  variables = jax.jit(init)(jax.random.key(0), IMAGES)
+  return {n: v for n, v in variables.items() if n != "intermediates"}
+
+
+@functools.cache
+def result(name, **options):
+  variables = variables_of(name)
+  return jax.jit(gradient(NETS[name], variables, **options))(variables["params"])
+
+
+@pytest.mark.parametrize("remat", ["dots", "full"])
+@pytest.mark.parametrize("name", NETS)
+def test_remat_changes_no_number(name, remat):
+  got, expected = result(name, remat=remat), result(name)
+  close = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6)
+  jax.tree.map(close, got, expected)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_every_block_is_computed_twice(name):
+  variables = variables_of(name)
+  call = gradient(NETS[name], variables, remat="full")
+  program = str(jax.make_jaxpr(call)(variables["params"]))
+  assert len(re.findall(r"= remat2?\[", program)) == 3  # in the backward pass
+
+
+def temporaries(remat):
+  variables = variables_of("vit")
+  call = gradient(NETS["vit"], variables, remat=remat)
+  compiled = jax.jit(call).lower(variables["params"]).compile()
+  return compiled.memory_analysis().temp_size_in_bytes
+
+
+@pytest.mark.skipif(
+  jax.__version_info__ < (0, 11), reason="this CPU compiler merges what is twice there"
+)
+def test_remat_saves_memory():
+  assert temporaries("full") < temporaries("dots") < temporaries("none")
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_bfloat16_computes_and_float32_remembers(name):
+  (loss, state), grads = result(name, dtype=jnp.bfloat16)
+  (expected, _), _ = result(name)
+  assert abs(loss - expected) < 0.03 * abs(expected)
+  assert all(x.dtype == jnp.float32 for x in jax.tree.leaves((loss, state, grads)))
+  variables = variables_of(name)
+  call = gradient(NETS[name], variables, dtype=jnp.bfloat16)
+  products = re.findall(
+    r":(\w+)\[[\d,]*\] = (?:dot_general|conv_general_dilated)\[",
+    str(jax.make_jaxpr(call)(variables["params"])),
+  )
+  assert products.count("bf16") > 0.8 * len(products)  # attention's logits are f32
+
+
+def test_an_unknown_policy_is_refused():
+  with pytest.raises(InputError, match=r"remat policy 'ful'\. Did you mean 'full'"):
+    run_block(None, None, remat="ful")
+  assert tuple(REMAT) == registry.CHOICES["remat"]
+
+
+def test_every_encoder_takes_the_settings_of_the_run():
+  for name, entry in registry.names().items():
+    if "encoder" in inspect.signature(entry.function).parameters:
+      source = inspect.getsource(entry.function)
+      assert re.search(r"\(\s*encoder,\s*run,", source), name
+
+
+@pytest.mark.parametrize("name", ["mae_imagenette", "dino_cifar10"])
+def test_an_experiment_computes_as_it_is_told(name):
+  small = {"data": "blank:16x16x16x3", "size": 16, "batch": 8, "steps": 2}
+  told = {"precision": "bfloat16", "remat": "dots", "accumulate": 2}
+  experiment = registry.build(name, encoder="vit_toy", **small, **told)
+  batch = runs.example_batch(experiment, 8)
+  state = jax.eval_shape(runs.first_state(experiment))
+  program = str(jax.make_jaxpr(runs.train_step(experiment))(state, batch))
+  assert "bf16" in program
+  assert re.search(r"= remat2?\[", program)
+
+
+def test_a_run_accumulates():
+  step = runs.train_step(registry.build(TOY, accumulate=4))
+  assert step.func is core.accumulated_step
+  assert step.args[-1] == 4
+
+
+@pytest.mark.parametrize(
+  ("settings", "message"),
+  [
+    ({"precision": "bfloat"}, r"precision is 'bfloat'\. Did you mean 'bfloat16'\?"),
+    ({"remat": "all"}, r"remat is 'all'\..* It can be: none, dots, full"),
+    ({"precision": "bfloat16"}, "small net of its own: precision is for experiments"),
+    ({"accumulate": 0}, "accumulate is 0; it must be 1 or more"),
+    ({"accumulate": 5}, "A batch of 32 does not split into accumulate=5 micro"),
+  ],
+)
+def test_bad_settings(settings, message):
+  with pytest.raises(InputError, match=message):
+    registry.build(TOY, **settings)
+
+
+def test_micro_batches_divide_over_the_devices():
+  with pytest.raises(InputError, match="A batch of 4 does not divide over 8 devices"):
+    train.check(registry.build(TOY, accumulate=8), data_mesh())
