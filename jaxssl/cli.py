@@ -21,6 +21,7 @@ jaxssl: self-supervised learning in JAX
   jaxssl train FILE.py:FUNCTION             the same for your own experiment
   jaxssl train --resume RUN                 go on exactly where a run stopped
   jaxssl train NAME --distributed           in all processes of a cluster at once
+  jaxssl train NAME --seeds 8               8 seeds as one program: mean and deviation
   jaxssl plan NAME --topology v5e:4x4       what a run takes on chips not here
   jaxssl eval RUN [knn|linear|few-label]    evaluate a run's features
   jaxssl eval RUN finetune                  train all of it on 1, 10 and 100 % of labels

@@ -85,7 +85,7 @@ def init_state(
 
 def steps_done(state: TrainState) -> jax.Array:
   """Returns the steps done, int32 []; runs of one program have done the same."""
-  return state.step.reshape(-1)[0]
+  return state.step[(0,) * state.step.ndim]
 
 
 def row_keys(state: TrainState, rows: int, start: jax.Array | int = 0) -> jax.Array:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from jaxssl import data, evals, runs
+from jaxssl import data, evals, runs, seeds
 from jaxssl.errors import InputError
 from jaxssl.mesh import data_mesh
 
@@ -30,7 +30,7 @@ def embed(
     patches: the encoder's features before pooling.
 
   Returns:
-    A sentence that says what was written.
+    A sentence that says what was written; of several seeds it is by the first.
 
   Raises:
     InputError: if the run or the data cannot be read, or the images do not have the
@@ -38,7 +38,7 @@ def embed(
   """
   mesh = data_mesh(jax.devices()[:1])
   experiment = runs.reopen(run)
-  variables = runs.variables_of(runs.restore(run, experiment, mesh).state)
+  variables = runs.restore_variables(run, experiment, mesh)
   encode = runs.make_encode(experiment, mesh)
   shape = runs.example_shape(experiment.data.train)
   opened = open_like(source, shape)
@@ -54,8 +54,8 @@ def embed(
     found["path"] = np.asarray(examples.files)
   np.savez(out, **found)
   said = f"{out}: features {features.shape} of {len(features)} examples as {shape}."
-  skipped = data.skipped_message(opened)
-  return f"{skipped}\n{said}" if skipped else said
+  first = seeds.of_the_first(experiment.run, "They are")
+  return "\n".join(filter(None, (data.skipped_message(opened), said, first)))
 
 
 def open_like(source: str, shape: tuple[int, ...]) -> data.DataSet:

@@ -59,13 +59,15 @@ def replay(
 def _not_finite(run: Run, tree: PyTree) -> list[int]:
   """Seeds of the runs with a value that is not finite."""
   floats = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)]
-  finite = [_finite_by_run(x.reshape(run.seeds, -1)) for x in floats]
-  return [s for s, good in zip(seeds.of(run), np.all(finite, axis=0)) if not good]
+  finite = [jnp.isfinite(x).reshape(run.seeds, -1).all(axis=1) for x in floats]
+  good = np.all(jax.device_get(finite), axis=0)
+  return [seed for seed, fine in zip(seeds.of(run), good, strict=True) if not fine]
 
 
 def _write(folder, at, state, batch, metrics):
   with Checkpoints(folder, keep=1) as checkpoints:
     checkpoints.save(at, state, {})
   np.savez(folder / "batch.npz", **jax.device_get(batch))
-  values = jax.tree.map(repr, {n: np.asarray(x, float).tolist() for n, x in metrics.items()})
+  values = {n: np.asarray(x, float).tolist() for n, x in metrics.items()}
+  values = jax.tree.map(repr, values)
   write_json(folder / "step.json", {"step": at, "metrics": values})

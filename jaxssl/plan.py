@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxssl import feeds, runs
+from jaxssl import feeds, runs, seeds
 from jaxssl.data.sampler import steps_per_epoch
 from jaxssl.errors import InputError, nearest
 from jaxssl.mesh import check_rows, rows_sharded
@@ -177,9 +177,10 @@ def plan(experiment: Experiment, mesh: Mesh, *, topology: str = "") -> Plan:
     figures that it didn't give are 0.
 
   Raises:
-    InputError: if the batch doesn't divide over the mesh.
+    InputError: if the batch doesn't divide over the mesh, or `--seeds` doesn't work.
   """
   check_rows(experiment.run.batch // experiment.run.accumulate, mesh)
+  seeds.check(experiment, mesh)
   chip = chip_of(mesh.devices.flat[0], topology)
   lowered = lower(experiment, mesh)
   try:

@@ -1,5 +1,6 @@
 """What a run has learned: looks while it trains, the evaluation, the report."""
 
+import functools
 import json
 import pathlib
 import platform
@@ -11,7 +12,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxssl import core, evals, report, runs
+from jaxssl import core, evals, report, runs, seeds
 from jaxssl.augment import crop_view
 from jaxssl.data.sources import Source, skipped_message
 from jaxssl.errors import InputError, nearest
@@ -19,6 +20,7 @@ from jaxssl.log import Progress, read_metrics, write_json
 from jaxssl.ops.numerics import to_float
 from jaxssl.registry import Experiment
 
+PyTree = Any
 LOOK_TRAIN, LOOK_TEST = 4096, 1024  # images of a look while training
 AUGMENTS = ("views", "light", "none")  # of a fine-tuning
 REPORT_TEST = 1000  # images of the map and of the neighbours
@@ -29,22 +31,27 @@ def make_look(experiment: Experiment, mesh: Mesh) -> Callable[[core.TrainState],
 
   It reads at most 4,096 training and 1,024 test images, spread evenly over the data
   set; kNN is there only if both have labels. A `warning` is a sentence that is there
-  only if the features are collapsing.
+  only if the features are collapsing. Of several seeds these are means, and `knn_std`.
   """
-  data, encode = experiment.data, runs.make_encode(experiment, mesh)
+  data, run = experiment.data, experiment.run
+  encode = runs.make_encode(experiment, mesh)
   train = evenly(data.train, LOOK_TRAIN)
   test = None if evals.unusable(data) else evenly(data.test, LOOK_TEST)
 
-  def look(state):
-    features = lambda batch: _features(encode, runs.variables_of(state), batch)
+  def look_at(variables):
+    features = lambda batch: _features(encode, variables, batch)
     bank = features(train)
     measures = evals.collapse_measures(bank)
     found = {n: float(x) for n, x in measures.items() if n != "possible_rank"}
-    if warning := evals.verdict(measures):
-      found["warning"] = warning
     if test is not None and np.isfinite(bank).all():
       found["knn"] = _knn(bank, train["label"], features(test), test["label"], data)
-    return found
+    return found, evals.verdict(measures)
+
+  def look(state):
+    looks = [look_at(v) for v in seeds.each(run, runs.variables_of(state))]
+    found, warnings = zip(*looks, strict=True)
+    warning, found = seeds.warning(run, warnings), seeds.mean(found, deviation="knn")
+    return found if warning is None else {**found, "warning": warning}
 
   return look
 
@@ -97,16 +104,19 @@ def evaluate(
     protocols: any of "knn", "linear" and "few-label".
 
   Returns:
-    The table, accuracies in percent.
+    The table, accuracies in percent; of several seeds `evals.mean_table` of theirs.
   """
-  encode, first = runs.make_encode(experiment, mesh), runs.make_init(experiment, mesh)()
-  trained, untrained = runs.variables_of(state), runs.variables_of(first)
-  return evals.evaluate(
-    lambda x: encode(trained, x),
-    lambda x: encode(untrained, x),
-    experiment.data,
-    protocols=protocols,
-  )
+  run, encode = experiment.run, runs.make_encode(experiment, mesh)
+  first = runs.make_init(experiment, mesh)()
+  encoders = [
+    [functools.partial(encode, v) for v in seeds.each(run, runs.variables_of(s))]
+    for s in (state, first)
+  ]
+  pairs = [*zip(*encoders, strict=True)]
+  tables = evals.evaluate_runs(pairs, experiment.data, protocols=protocols)
+  if run.seeds == 1:
+    return tables[0]
+  return evals.mean_table(dict(zip(seeds.of(run), tables, strict=True)))
 
 
 def finetune(
@@ -136,7 +146,8 @@ def finetune(
     say: is told what begins.
 
   Returns:
-    The table, accuracies in percent; raw inputs have none.
+    The table, accuracies in percent; raw inputs have none. Of several seeds it is
+    that of the first.
 
   Raises:
     InputError: if a setting is out of its range.
@@ -148,6 +159,9 @@ def finetune(
     return evals.Table([], [line], reason)
   options = {"recipe": recipe, "augment": function, "seed": seed, "watch": _progress}
   first = runs.make_init(experiment, mesh)()
+  if sentence := seeds.of_the_first(experiment.run, "Fine-tuned is the encoder"):
+    say(sentence)
+    line = f"{line}, of the run of seed {experiment.run.seed}"
   rows = [{"features": evals.raw_name(experiment.data)}]
   for name, found in (("untrained encoder", first), ("trained encoder", state)):
     scores = {}
@@ -163,7 +177,7 @@ def finetune(
 def _finetuned(experiment, state, fraction, options):
   method, data = experiment.method, experiment.data
   encode = lambda v, x: method.encode(v["params"], v["extra"], {"input": x})
-  variables = runs.variables_of(state)
+  variables = seeds.pick(experiment.run, runs.variables_of(state))
   return evals.finetune(encode, variables, data, fraction=fraction, **options)
 
 
@@ -207,10 +221,14 @@ def make_augment(experiment: Experiment, name: str) -> tuple[Callable, str]:
 def write_report(
   experiment: Experiment, out: pathlib.Path, state: core.TrainState, mesh: Mesh
 ) -> pathlib.Path:
-  """Writes `report.html` and its pictures from what the run's folder holds."""
+  """Writes `report.html` and its pictures from what the run's folder holds.
+
+  Of several seeds the pictures are of the first.
+  """
   data, encode = experiment.data, runs.make_encode(experiment, mesh)
   shown = evenly(data.train if data.test is None else data.test, REPORT_TEST)
-  features = _features(encode, runs.variables_of(state), shown)
+  variables = seeds.pick(experiment.run, runs.variables_of(state))
+  features = _features(encode, variables, shown)
   metrics = read_metrics(out / "metrics.jsonl")
   queries = np.linspace(0, len(features) - 1, 8).astype(int)
   return report.write(
@@ -220,7 +238,7 @@ def write_report(
     metrics=[_knn_as_share(row) for row in metrics],
     evaluation=_shares(out),
     views=sample_views(experiment, rows=6),
-    pictures=pictures(experiment, state, rows=8),
+    pictures=pictures(experiment, variables, rows=8),
     embedding=features,
     labels=shown.get("label"),
     images=np.asarray(to_float(shown["input"])),
@@ -245,7 +263,9 @@ def _read_rows(path):
 
 
 def _row_as_shares(row):
-  shares = {n: row[n] / 100 for n in ("knn", "linear", "clusters") if n in row}
+  plain = ("knn", "linear", "clusters")
+  shares = {n: row[n] / 100 for n in (*plain, *(f"{n}_std" for n in plain)) if n in row}
+  shares |= {"seeds": list(row["seeds"])} if "seeds" in row else {}
   few = {n: [x / 100 for x in pair] for n, pair in row.get("few_label", {}).items()}
   tuned = {n: x / 100 for n, x in row.get("finetune", {}).items()}
   return {"features": row["features"], **shares, "few_label": few, "finetune": tuned}
@@ -270,7 +290,7 @@ def sample_views(experiment: Experiment, *, rows: int) -> np.ndarray:
 
 
 def pictures(
-  experiment: Experiment, state: core.TrainState, *, rows: int
+  experiment: Experiment, variables: PyTree, *, rows: int
 ) -> dict[str, np.ndarray]:
   """Returns what the method shows of test (or training) examples, by caption."""
   show, data = experiment.method.show, experiment.data
@@ -278,7 +298,7 @@ def pictures(
     return {}
   batch = evenly(data.train if data.test is None else data.test, rows)
   keys = jax.random.split(jax.random.key(experiment.run.seed), rows)
-  made = jax.jit(show)(state.params, state.extra, batch, keys)
+  made = jax.jit(show)(variables["params"], variables["extra"], batch, keys)
   return {caption: np.asarray(images) for caption, images in made.items()}
 
 
@@ -312,7 +332,9 @@ def notes(experiment: Experiment, metrics: Sequence[dict]) -> list[str]:
       alike.setdefault(_without_numbers(row["warning"]), []).append(row)
   found = [_note(rows) for rows in alike.values()]
   skipped = skipped_message(experiment.data)
-  return [*found, skipped] if skipped else found
+  shown = "The map, the neighbours, the pictures and any fine-tuning are"
+  first = seeds.of_the_first(experiment.run, shown)
+  return [*found, *filter(None, (skipped, first))]
 
 
 def _without_numbers(sentence):

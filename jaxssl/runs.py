@@ -1,5 +1,6 @@
 """A run's folder: made, opened again, restored, read from other programs."""
 
+import dataclasses
 import functools
 import json
 import pathlib
@@ -60,14 +61,19 @@ def _next_free(name):
 
 
 def read_config(out: str | pathlib.Path) -> dict[str, Any]:
-  """Returns `{"experiment": ..., "settings": ...}` of a run's folder."""
+  """Returns `{"experiment": ..., "settings": ...}` of a run's folder.
+
+  A run from before some setting of `Run` existed has its default.
+  """
   path = pathlib.Path(out) / "config.json"
   if not path.is_file():
     raise InputError(f"{out} is not a run: there is no {path}.")
   config = json.loads(path.read_text())
   settings = config["settings"].items()
-  config["settings"] = {n: tuple(v) if isinstance(v, list) else v for n, v in settings}
-  return config
+  found = {n: tuple(v) if isinstance(v, list) else v for n, v in settings}
+  shared = [f.name for f in dataclasses.fields(registry.Run)]
+  new = {n: getattr(registry.Run, n) for n in shared if n not in found}
+  return {**config, "settings": found | new}
 
 
 def reopen(out: str | pathlib.Path, **asked: Any) -> Experiment:
@@ -231,9 +237,7 @@ def variables_of(state: core.TrainState) -> PyTree:
   return {"params": state.params, "extra": state.extra}
 
 
-def load(
-  out: str | pathlib.Path, seed: int | None = None
-) -> tuple[Callable, PyTree]:
+def load(out: str | pathlib.Path, seed: int | None = None) -> tuple[Callable, PyTree]:
   """Loads a trained encoder for use in other programs.
 
   ```

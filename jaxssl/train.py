@@ -14,7 +14,17 @@ from typing import NamedTuple
 import jax
 from jax.sharding import Mesh
 
-from jaxssl import core, data, evals, failures, measures, processes, results, runs
+from jaxssl import (
+  core,
+  data,
+  evals,
+  failures,
+  measures,
+  processes,
+  results,
+  runs,
+  seeds,
+)
 from jaxssl.checkpoint import Checkpoints
 from jaxssl.feeds import make_feed
 from jaxssl.log import MetricsLog, Progress
@@ -29,7 +39,7 @@ class Result(NamedTuple):
 
   Attributes:
     out: the run's folder.
-    state: the last state.
+    state: the last state; of several seeds each leaf is [seeds, ...].
     table: the evaluation, accuracies in percent.
   """
 
@@ -108,13 +118,14 @@ def _finish(experiment, out, state, mesh, say):
 
 def check(experiment: Experiment, mesh: Mesh) -> None:
   """Raises `InputError` for what cannot work, by tracing a step; computes nothing."""
-  method, tx, rows = experiment.method, experiment.tx, experiment.run.batch
+  rows = experiment.run.batch
   check_rows(rows // experiment.run.accumulate, mesh)
+  seeds.check(experiment, mesh)
   data.check_images(runs.example_batch(experiment, 2))
   batch = jax.eval_shape(lambda: runs.example_batch(experiment, rows))
 
   def step(batch):
-    state = core.init_state(method, tx, jax.random.key(0), batch)
+    state = runs.init_state(experiment, batch)
     return runs.train_step(experiment)(state, batch)
 
   jax.eval_shape(step, batch)
@@ -129,7 +140,8 @@ class Trainer:
     self.feed = make_feed(experiment, mesh)
     self.look = results.make_look(experiment, mesh)
     self.init = runs.make_init(experiment, mesh)
-    self.batch, self.profile = experiment.run.batch, Profile(profile, say)
+    self.batch = experiment.run.batch * experiment.run.seeds
+    self.profile = Profile(profile, say)
     self.warned = False
     self.stack = contextlib.ExitStack()
 
@@ -144,10 +156,10 @@ class Trainer:
   def run(self, *, resume: bool) -> core.TrainState:
     """Steps from the first or the restored state to the end of the run."""
     state, seconds = self._restored() if resume else (self._fresh(), 0.0)
-    step, stop, batch = int(state.step), self.experiment.run.steps, self.batch
+    step, stop = int(core.steps_done(state)), self.experiment.run.steps
     resumed = step if resume else None
-    self._open(resumed, Progress(stop, start=step, batch=batch))
-    self.watch = Stopwatch(step, batch, seconds)
+    self._open(resumed, Progress(stop, start=step, batch=self.batch))
+    self.watch = Stopwatch(step, self.batch, seconds)
     chunked = closing(self.feed.chunks(step, stop))
     with stop_signals() as stopped, chunked as chunks, self.profile:
       for steps, args in chunks:
@@ -206,8 +218,9 @@ class Trainer:
       self.log.write(step, values)
 
   def _write(self, step, state, metrics):
-    values = self._finite(step, metrics) | self.watch.lap(step)
-    warning = measures.warning(values)
+    found = self._finite(step, metrics)
+    values = seeds.mean(found, deviation="loss") | self.watch.lap(step)
+    warning = seeds.warning(self.experiment.run, [*map(measures.warning, found)])
     self._record(step, values if warning is None else {**values, "warning": warning})
     self._warn(step, warning)
     if self.progress is not None:
@@ -233,11 +246,13 @@ class Trainer:
       self._fail(step, "the state")
 
   def _finite(self, step, metrics):
-    """Returns the last step's metrics as floats; fails the run if the loss is not."""
-    values = {n: float(x[-1]) for n, x in jax.device_get(metrics).items()}
-    if not math.isfinite(values["loss"]):
-      self._fail(step, f"the loss ({values['loss']})")
-    return values
+    """Returns the last step's metrics of each run; fails if a loss is not finite."""
+    last = {n: x[-1] for n, x in jax.device_get(metrics).items()}
+    found = seeds.by_run(self.experiment.run, last)
+    for values in found:
+      if not math.isfinite(values["loss"]):
+        self._fail(step, f"the loss ({values['loss']})")
+    return found
 
   def _interrupt(self, step, state, metrics, signum):
     self.checkpoints.wait()
@@ -351,8 +366,9 @@ def _say_start(experiment, out, mesh, say):
   found, run, device = experiment.data, experiment.run, mesh.devices.flat[0]
   if skipped := data.skipped_message(found):
     say(skipped)
+  which = f", {seeds.named(run)} in one program," if run.seeds > 1 else ""
   say(
     f"{experiment.name}: {len(found.train):,} examples of {found.name}, {run.steps:,} "
-    f"steps of {run.batch} on {mesh.size} {device.platform.upper()} device(s), "
+    f"steps of {run.batch}{which} on {mesh.size} {device.platform.upper()} device(s), "
     f"into {out}"
   )

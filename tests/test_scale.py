@@ -1,4 +1,4 @@
-"""Precision, remat and accumulation: what a run computes with, and in how many parts."""
+"""What a run computes with, and in how many parts: precision, remat, accumulation."""
 
 import functools
 import inspect

@@ -203,6 +203,15 @@ def test_no_seeds_at_all_are_refused():
     jaxssl.build(TOY, seeds=0)
 
 
+def test_a_run_from_before_there_were_seeds_goes_on(tmp_path):
+  out = runs.create(alone(2), tmp_path / "run")
+  config = json.loads((out / "config.json").read_text())
+  for name in ("seeds", "accumulate"):
+    del config["settings"][name]
+  (out / "config.json").write_text(json.dumps(config))
+  assert runs.reopen(out, seeds=1, seed=2).run == alone(2).run
+
+
 def test_the_command_line(run, tmp_path, capsys):
   out = str(run[0].out)
   assert cli.main(["train", "--resume", out, "--seeds", "4"]) == 2

@@ -31,6 +31,7 @@ from jaxssl.evals.linear_probe import (
   linear_accuracy,
   probe_predict,
 )
+from jaxssl.evals.seeds import mean_table
 from jaxssl.evals.table import (
   PROTOCOLS,
   Table,
@@ -38,6 +39,7 @@ from jaxssl.evals.table import (
   as_text,
   evaluate,
   evaluate_row,
+  evaluate_runs,
   raw_name,
   unusable,
 )
@@ -58,6 +60,7 @@ __all__ = [
   "effective_rank",
   "evaluate",
   "evaluate_row",
+  "evaluate_runs",
   "extract",
   "feature_std",
   "few_label",
@@ -70,6 +73,7 @@ __all__ = [
   "label_subset",
   "lidar",
   "linear_accuracy",
+  "mean_table",
   "probe_predict",
   "prototype_entropy",
   "prototype_perplexity",

@@ -41,7 +41,7 @@ class Table(NamedTuple):
     rows: one dict a set of features: "features" (its name), and per protocol "knn",
       "linear", "clusters" (numbers), "few_label" ({"5": [mean, standard
       deviation], ...}) and "finetune" ({"0.1": number, ...}, by share of labels; not
-      of raw inputs).
+      of raw inputs). Of several runs see `mean_table`.
     protocols: a line on each protocol used.
     reason: why there are no rows; "" where there are.
   """
@@ -73,20 +73,39 @@ def evaluate(
   Raises:
     InputError: if a protocol is not known.
   """
+  encoders = [(encode, untrained_encode)]
+  return evaluate_runs(encoders, data_set, protocols=protocols)[0]
+
+
+def evaluate_runs(
+  encoders: Sequence[tuple[Encode, Encode]],
+  data_set: Any,
+  *,
+  protocols: Sequence[str] = tuple(PROTOCOLS),
+) -> list[Table]:
+  """`evaluate` for several runs; the raw inputs, which they share, are scored once.
+
+  Args:
+    encoders: the trained and the untrained encoder of each run.
+    data_set: as for `evaluate`.
+    protocols: as for `evaluate`.
+
+  Returns:
+    A table a run.
+
+  Raises:
+    InputError: if a protocol is not known.
+  """
   _check_protocols(protocols)
   described = [PROTOCOLS[name] for name in protocols]
   if reason := unusable(data_set):
-    return Table([], described, reason)
-  encoders = {
-    raw_name(data_set): raw_features,
-    "untrained encoder": untrained_encode,
-    "trained encoder": encode,
-  }
-  rows = [
-    evaluate_row(name, function, data_set, protocols=protocols)
-    for name, function in encoders.items()
-  ]
-  return Table(rows, described, "")
+    return [Table([], described, reason) for _ in encoders]
+  row = lambda name, f: evaluate_row(name, f, data_set, protocols=protocols)
+  raw, tables = row(raw_name(data_set), raw_features), []
+  for trained, untrained in encoders:
+    own = [row("untrained encoder", untrained), row("trained encoder", trained)]
+    tables.append(Table([raw, *own], described, ""))
+  return tables
 
 
 def evaluate_row(
@@ -174,10 +193,16 @@ def _cells(rows):
   tuned = [f"finetune {100 * float(share):g} %" for share in shares]
   cells = [["features", *[title for _, title in columns], *labels, *tuned]]
   for row in rows:
-    accuracies = [f"{row[key]:.1f}" for key, _ in columns]
+    accuracies = [_with_deviation(row, key) for key, _ in columns]
     few = ["{:.1f} ± {:.1f}".format(*row["few_label"][count]) for count in counts]
     cells.append([row["features"], *accuracies, *few, *_tuned(row, shares)])
   return cells
+
+
+def _with_deviation(row, key):
+  """A row's accuracy; of several runs their mean ± deviation."""
+  mean, deviation = row[key], row.get(f"{key}_std")
+  return f"{mean:.1f}" if deviation is None else f"{mean:.1f} ± {deviation:.1f}"
 
 
 def _tuned(row, shares):

@@ -161,8 +161,8 @@ def saved_tokenizer(out: str) -> Tokenizer:
       "as `jaxssl train dvae_digits` makes."
     )
   experiment = runs.reopen(out)
-  state = runs.restore(out, experiment, data_mesh(jax.devices()[:1])).state
-  variables = jax.device_get(runs.variables_of(state))
+  mesh = data_mesh(jax.devices()[:1])
+  variables = jax.device_get(runs.restore_variables(out, experiment, mesh))
   scores = partial(experiment.method.encode, patches=True)
 
   def encode(variables, images):

@@ -38,7 +38,10 @@ MEASURES = (
   Curve("uniformity", "Uniformity", "0: one point; less is better."),
 )
 
-NOT_DRAWN = {"step", "seconds", "warning", "possible_rank"}
+NOT_DRAWN = {
+  *("step", "seconds", "warning", "possible_rank"),
+  *("loss_std", "knn_std"),  # deviations over seeds
+}
 
 
 def own_curves(metrics: Sequence[Mapping[str, Any]]) -> list[Curve]:

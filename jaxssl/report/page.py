@@ -61,8 +61,9 @@ def write(
       one counts. `knn` is a fraction; `warning` is a sentence on a collapse.
     evaluation: rows {"features": name, "knn": fraction | None, "linear": fraction |
       None, "few_label": {"10": [mean, std], ...}, "finetune": {"0.1": fraction,
-      ...}}, what is missing left out; the first row is the run's own
-      features, the others are what to compare with.
+      ...}}, what is missing left out; of several seeds also "knn_std" and its like,
+      and "seeds": [seed, ...]; the first row is the run's own features, the others
+      are what to compare with.
     views: [n, 1 + views, h, w, c], each original before its views.
     pictures: what the method made of test examples, by a caption that names the
       columns ("original | rebuilt"): [n, columns, h, w, c].

@@ -10,6 +10,7 @@ NOTES = {
   "few_label": " With few labels: mean ± standard deviation over draws of the labels.",
   "finetune": " Fine-tuned: the whole encoder, on that share of the labels.",
 }
+OF_SEEDS = " Mean ± standard deviation of {} runs that differ in their seed."
 
 
 class Column(NamedTuple):
@@ -51,7 +52,7 @@ def _finetune_column(rows, key):
 
 
 def _plain(rows, key):
-  return tuple(score(row.get(key)) for row in rows)
+  return tuple(score(row.get(key), row.get(f"{key}_std")) for row in rows)
 
 
 def score(mean: float | None, std: float | None = None) -> tuple | None:
@@ -95,8 +96,11 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 def about(rows: Sequence[Mapping[str, Any]]) -> str:
   """Returns what the table's numbers are."""
   kinds = {column.key.split()[0] for column in columns(rows)}
-  notes = (text for kind, text in NOTES.items() if kind in kinds)
-  return "".join((ABOUT, *notes))
+  runs = max((len(row.get("seeds", ())) for row in rows), default=0)
+  notes = NOTES | ({"few_label": ""} if runs else {})
+  several = OF_SEEDS.format(runs) if runs else ""
+  found = (text for kind, text in notes.items() if kind in kinds)
+  return "".join((ABOUT, several, *found))
 
 
 def _scores_head(columns):
