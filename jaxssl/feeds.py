@@ -61,7 +61,7 @@ def resident_feed(experiment: Experiment, mesh: Mesh) -> Feed:
   placed, whole = placement(experiment, mesh), replicated(mesh)
   rows = rows_sharded(mesh, axis=1)
   scanned = jax.jit(
-    core.scan_steps(_step(experiment), k),
+    core.scan_steps(_step(experiment, mesh), k),
     donate_argnums=0,
     in_shardings=(placed, whole, rows),
     out_shardings=(placed, whole),
@@ -123,7 +123,7 @@ def host_step(experiment: Experiment, mesh: Mesh) -> core.Step:
   """Returns the jitted step on a batch that is split over the mesh."""
   placed = placement(experiment, mesh)
   return jax.jit(
-    _step(experiment),
+    _step(experiment, mesh),
     donate_argnums=0,
     in_shardings=(placed, rows_sharded(mesh)),
     out_shardings=(placed, replicated(mesh)),
@@ -151,12 +151,13 @@ def spans(
     start = min(ends)
 
 
-def _step(experiment):
+def _step(experiment, mesh):
   """The training step, measuring the features at the steps that are logged."""
   method, run = experiment.method, experiment.run
   due = {"every": run.log_every, "last": run.steps}
   step = train_step(experiment)
-  return measured(step, method, experiment.views, **due, seeds=run.seeds)
+  whole = lambda x: jax.lax.with_sharding_constraint(x, replicated(mesh))
+  return measured(step, method, experiment.views, **due, seeds=run.seeds, whole=whole)
 
 
 def _sizes(experiment):
