@@ -173,12 +173,15 @@ def accumulated_step(
   micro: int,
   state: TrainState,
   batch: PyTree,
+  *,
+  unroll: bool | None = None,
 ) -> tuple[TrainState, dict]:
   """The exact big-batch step in `micro` micro-batches.
 
   Forward slice by slice, objective on all rows, forward again with the objective's
   cotangents. Slices are strided, so on a mesh every device works on every slice.
-  Batch norm, where there is any, normalises each micro-batch by itself.
+  Batch norm, where there is any, normalises each micro-batch by itself. `unroll`: as
+  in `scan_steps`.
   """
   rows = _rows(batch)
   if rows % micro:
@@ -190,7 +193,7 @@ def accumulated_step(
     outputs, extra = method.forward(state.params, extra, *piece, state.step)
     return extra, outputs
 
-  extra, outputs = _scan(collect, state.extra, pieces)
+  extra, outputs = _scan(collect, state.extra, pieces, unroll)
   floats, rest = _split_floats(join(outputs))
 
   def value(params, floats):
@@ -209,16 +212,18 @@ def accumulated_step(
     _, vjp = jax.vjp(floats_of, state.params)
     return jax.tree.map(jnp.add, total, vjp(cotangents)[0]), None
 
-  grads, _ = _scan(pull, grads[0], (*pieces, cut(grads[1])))
+  grads, _ = _scan(pull, grads[0], (*pieces, cut(grads[1])), unroll)
   return _finish(method, tx, state, grads, loss, extra, metrics)
 
 
-def scan_steps(step: Step, k: int) -> Callable:
+def scan_steps(step: Step, k: int, *, unroll: bool | None = None) -> Callable:
   """Up to `k` steps in one dispatch, on a data set that is on the device.
 
   Args:
     step: (state, batch) -> state, metrics.
     k: the most steps in one call; a shorter call traces once more.
+    unroll: whether each step is compiled by itself; None: on CPUs, where loops are
+      slow.
 
   Returns:
     (state, data, indices) -> state, metrics. `data` is a pytree of whole arrays (an
@@ -228,7 +233,8 @@ def scan_steps(step: Step, k: int) -> Callable:
   def run(state, data, indices):
     if indices.shape[0] > k:
       raise InputError(f"{indices.shape[0]} steps in a call made for at most {k}.")
-    return _scan(lambda state, rows: step(state, take(data, rows)), state, indices)
+    turn = lambda state, rows: step(state, take(data, rows))
+    return _scan(turn, state, indices, unroll)
 
   return run
 
@@ -257,9 +263,21 @@ def _rows(batch):
   return jax.tree.leaves(batch)[0].shape[0]
 
 
-def _scan(body, carry, xs):
-  """`lax.scan`, unrolled on CPU, where convolution gradients in a loop are slow."""
-  return jax.lax.scan(body, carry, xs, unroll=jax.default_backend() == "cpu")
+def _scan(body, carry, xs, unroll):
+  """`lax.scan`, or each turn by itself where loops are slow.
+
+  On a CPU, convolution gradients inside a loop are 14 to 49 times slower, and `scan`
+  leaves a loop even of one turn.
+  """
+  if unroll is None:
+    unroll = jax.default_backend() == "cpu"
+  if not unroll:
+    return jax.lax.scan(body, carry, xs)
+  made = []
+  for i in range(_rows(xs)):
+    carry, y = body(carry, jax.tree.map(lambda x, i=i: x[i], xs))
+    made.append(y)
+  return carry, jax.tree.map(lambda *ys: jnp.stack(ys), *made)
 
 
 def _strided(rows, micro):

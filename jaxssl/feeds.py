@@ -155,7 +155,7 @@ def _step(experiment, mesh):
   """The training step, measuring the features at the steps that are logged."""
   method, run = experiment.method, experiment.run
   due = {"every": run.log_every, "last": run.steps}
-  step = train_step(experiment)
+  step = train_step(experiment, mesh)
   whole = lambda x: jax.lax.with_sharding_constraint(x, replicated(mesh))
   return measured(step, method, experiment.views, **due, seeds=run.seeds, whole=whole)
 

@@ -128,13 +128,26 @@ def placement(experiment: Experiment, mesh: Mesh) -> PyTree:
   return state_shardings(mesh, shapes, patterns=experiment.split)
 
 
-def train_step(experiment: Experiment) -> core.Step:
-  """Returns the run's step, whole or in micro-batches; of all seeds, if several."""
+def train_step(experiment: Experiment, mesh: Mesh | None = None) -> core.Step:
+  """Returns the run's step, whole or in micro-batches; of all seeds, if several.
+
+  Args:
+    experiment: the experiment.
+    mesh: what it is compiled for, which need not be here; None: the default device.
+  """
   method, tx, run = experiment.method, experiment.tx, experiment.run
   step = functools.partial(core.train_step, method, tx)
   if run.accumulate > 1:
-    step = functools.partial(core.accumulated_step, method, tx, run.accumulate)
+    unroll = None if mesh is None else on_cpu(mesh)
+    step = functools.partial(
+      core.accumulated_step, method, tx, run.accumulate, unroll=unroll
+    )
   return step if run.seeds == 1 else jax.vmap(step, in_axes=(0, None))
+
+
+def on_cpu(mesh: Mesh) -> bool:
+  """Whether a mesh is of CPUs, where compiled loops are slow."""
+  return mesh.devices.flat[0].platform == "cpu"
 
 
 def first_state(experiment: Experiment) -> Callable[[], core.TrainState]:
