@@ -104,7 +104,9 @@ def draw(name: str, experiment, state) -> None:
   """Writes what the method shows of test images as PNG files."""
   folder = RESULTS / "pictures"
   folder.mkdir(parents=True, exist_ok=True)
-  for i, images in enumerate(results.pictures(experiment, state, rows=8).values()):
+  for i, images in enumerate(
+    results.pictures(experiment, runs.variables_of(state), rows=8).values()
+  ):
     method = name.removesuffix("_digits")
     path = folder / (f"{method}.png" if i == 0 else f"{method}_{i}.png")
     path.write_bytes(report.sheet(images))

@@ -34,7 +34,6 @@ from jaxssl.losses.contrastive import (
   _scaled,
 )
 
-
 Axes = str | tuple[str, ...] | None
 
 
