@@ -35,6 +35,12 @@ METHODS = (
   *("deepcluster", "deepcluster_v2", "swav", "seed", "supcon"),
 )
 BUDGET = {"steps": 600, "batch": 128}
+UNTRAINED = {  # the kinds of encoder, each as one of its methods starts it
+  "simclr": "untrained ConvNet",
+  "dinov2": "untrained ViT, class token (iBOT, DINOv2)",
+  "ijepa": "untrained ViT, mean over patches (I-JEPA)",
+  "cpc": "untrained ConvNet on patches (CPC)",
+}
 COLUMNS = ("1", "5", "10")
 MEASURED = ("rankme", "seconds")
 PROTOCOLS = ("knn", "few-label")
@@ -135,7 +141,7 @@ def table(found: dict[str, list[dict]], raw: dict) -> str:
     "|---|---|---|---|---|---|---|---|",
     line("raw pixels", [raw], []),
   ]
-  for title, method in (("untrained ConvNet", "simclr"), ("untrained ViT", "dinov2")):
+  for method, title in UNTRAINED.items():
     first = [r["untrained"] for r in found.get(method, []) if "untrained" in r]
     lines += [line(title, first, [])] if first else []
   order = sorted(found, key=lambda m: -np.mean([five(r) for r in found[m]]))
@@ -153,9 +159,9 @@ def five(found: dict) -> float:
 def line(title: str, rows: list[dict], runs_of: list[dict]) -> str:
   """One line of the table: means and deviations over the seeds."""
   values = [scores(row) for row in rows]
-  mean, deviation = np.mean(values, axis=0), np.std(values, axis=0)
-  pairs = zip(mean, deviation, strict=True)
   one = len(rows) == 1  # which has no deviation
+  mean, deviation = np.mean(values, axis=0), np.std(values, axis=0, ddof=not one)
+  pairs = zip(mean, deviation, strict=True)
   cells = [f"{m:.1f}" if one else f"{m:.1f} ± {d:.1f}" for m, d in pairs]
   means = [f"{np.mean([r[n] for r in runs_of]):.0f}" for n in MEASURED if runs_of]
   rank, seconds = means or ("", "")

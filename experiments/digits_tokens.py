@@ -88,7 +88,7 @@ def ibot_digits(
   *,
   prototypes: int = 256,
   teacher_temperature: float = 0.04,
-  momentum: float = 0.999,
+  momentum: float = 0.97,
   freeze: float = 0.01,
   learning_rate: float = 5e-4,
   weight_decay: float = 1e-4,
@@ -104,10 +104,8 @@ def ibot_digits(
     learning_rate: Peak of AdamW's cosine schedule.
     weight_decay: Of the weights; biases and norms have none.
   """
-  head = models.dino_head(
-    hidden=256, bottleneck=64, norm=models.BatchNorm, kernel_init=KERNELS
-  )
-  net = models.Siamese(digits_vit(mask_token=True, class_token=False), head)
+  head = models.dino_head(hidden=256, bottleneck=64, kernel_init=KERNELS)
+  net = models.Siamese(digits_vit(mask_token=True), head)
   sharp = linear(teacher_temperature, teacher_temperature, steps=1)
   method = methods.ibot(
     net,

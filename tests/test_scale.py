@@ -154,3 +154,20 @@ def test_bad_settings(settings, message):
 def test_micro_batches_divide_over_the_devices():
   with pytest.raises(InputError, match="A batch of 4 does not divide over 8 devices"):
     train.check(registry.build(TOY, accumulate=8), data_mesh())
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_unrolled_steps_are_no_loop(steps):
+  """In a loop, even of one turn, a CPU's convolutions are many times slower."""
+  step = lambda state, batch: (state + batch["x"].sum(), {"loss": state})
+  data, rows = {"x": jnp.ones(8)}, jnp.zeros((steps, 4), jnp.int32)
+
+  def program(unroll):
+    run = core.scan_steps(step, steps, unroll=unroll)
+    return jax.jit(run).lower(0.0, data, rows)
+
+  assert "while" in program(False).as_text()
+  assert "while" not in program(True).as_text()
+  ends = [program(u).compile()(0.0, data, rows) for u in (False, True)]
+  jax.tree.map(np.testing.assert_array_equal, *ends)
+  assert ends[0][1]["loss"].shape == (steps,)
