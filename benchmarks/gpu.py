@@ -56,7 +56,7 @@ TINY = Size(4, 8, 36, 32, 2, 1)
 def barlow_twins(net_encoder, size: Size):
   """Barlow Twins with BYOL's views and the paper's projector; method and views."""
   views = two_views(*byol_views(size.view))
-  projector = models.barlow_twins_projector(dtype=net_encoder.dtype)
+  projector = models.barlow_twins_projector()
   return methods.barlow_twins(models.Siamese(net_encoder, projector), views), views
 
 

@@ -97,12 +97,10 @@ def advance(experiment: registry.Experiment, mesh) -> tuple[core.TrainState, flo
 
 
 def judge(experiment: registry.Experiment, state: core.TrainState, mesh) -> dict:
-  """The scores of the trained encoder, of it untrained (seed 0), and RankMe."""
-  encode = runs.make_encode(experiment, mesh)
-  found = {"trained": score(experiment, encode, state)}
-  if experiment.run.seed == 0:
-    first = runs.make_init(experiment, mesh)()
-    found["untrained"] = score(experiment, encode, first)
+  """The scores of the encoder, trained and untrained, and RankMe."""
+  encode, first = runs.make_encode(experiment, mesh), runs.make_init(experiment, mesh)()
+  states = {"trained": state, "untrained": first}
+  found = {name: score(experiment, encode, s) for name, s in states.items()}
   data = results.evenly(experiment.data.train, 4096)
   features = evals.extract(lambda x: encode(runs.variables_of(state), x), data)[0]
   return {**found, "rankme": float(evals.rankme(features))}

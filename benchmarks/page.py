@@ -70,8 +70,14 @@ def conditions(*more: str) -> str:
 def command() -> str:
   """Returns the command that was given; folders of this machine become "..."."""
   script, *given = sys.argv
-  shown = [f".../{pathlib.Path(a).name}" if a.startswith("/") else a for a in given]
+  shown = [_without_folder(word) for word in given]
   return shlex.join(["python", f"benchmarks/{pathlib.Path(script).name}", *shown])
+
+
+def _without_folder(word):
+  option, equals, value = word.rpartition("=")
+  short = f".../{pathlib.Path(value).name}" if value.startswith("/") else value
+  return f"{option}{equals}{short}"
 
 
 def machine() -> str:

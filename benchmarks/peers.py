@@ -67,9 +67,11 @@ class Competitor:
     """Returns the seconds that it takes for so many steps."""
     self._signal(signal.SIGCONT)
     self._tell(f"go {steps}")
-    found = self._answer()["seconds"]
+    found = self._answer()
+    if "missing" in found:
+      raise SystemExit(f"{NAMES[self.name]} ended while it worked; see above.")
     self._signal(signal.SIGSTOP)
-    return found
+    return found["seconds"]
 
   def close(self) -> None:
     """Ends the process; by force if it doesn't listen."""

@@ -31,8 +31,8 @@ def small_view(side: int) -> Callable:
 def simclr(
   encoder: nn.Module, views: Callable, *, temperature: float = 0.5, **options
 ) -> Method:
-  """SimCLR with a head of two layers, computed in the encoder's type."""
-  head = models.simclr_head(dtype=encoder.dtype)
+  """SimCLR with a head of two layers."""
+  head = models.simclr_head()
   return methods.simclr(
     models.Siamese(encoder, head), views, temperature=temperature, **options
   )

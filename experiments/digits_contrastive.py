@@ -324,8 +324,8 @@ def cpc_digits(
   run: Run = RUN,
   *,
   ahead: int = 1,
-  learning_rate: float = 1e-3,
-  weight_decay: float = 1e-4,
+  learning_rate: float = 5e-4,
+  weight_decay: float = 0.3,
 ) -> Parts:
   """CPC for images on digits: four patches of 4 pixels, from above what is below.
 

@@ -4,6 +4,7 @@ from jaxssl import methods, models, optim
 from jaxssl.augment import gray_view, simclr_view, two_views
 from jaxssl.data import open_data
 from jaxssl.errors import InputError
+from jaxssl.presets import encoder as find_encoder
 from jaxssl.registry import Parts, Run, experiment
 
 
@@ -55,6 +56,7 @@ def simclr_images(
   run: Run = Run(steps=10_000, batch=256),
   *,
   data: str = "",
+  encoder: str = "resnet18",
   size: int = 32,
   strength: float = 0.5,
   blur_probability: float = 0.0,
@@ -62,11 +64,12 @@ def simclr_images(
   learning_rate: float = 1e-3,
   weight_decay: float = 1e-4,
 ) -> Parts:
-  """SimCLR with a ResNet-18 on any images, by the paper's CIFAR-10 augmentation.
+  """SimCLR on any images, by the paper's CIFAR-10 augmentation.
 
   Args:
     run: Settings of every run.
     data: A folder of images, an .npz, or the name of a tfds data set.
+    encoder: Name of a convolutional encoder.
     size: Side of the views in pixels; images in a folder are resized to it.
     strength: Of the colour jitter; 1 for ImageNet, 0.5 for CIFAR-10.
     blur_probability: Of a Gaussian blur; 0.5 for ImageNet, 0 up to 64 pixels.
@@ -80,8 +83,9 @@ def simclr_images(
   source = open_data(data, size=None if fixed else size)
   view = simclr_view(size, strength=strength, blur_probability=blur_probability)
   views = two_views(view)
-  stem = models.CifarStem if size <= 64 else models.ImageNetStem
-  net = models.Siamese(models.ResNet18(stem=stem), models.simclr_head(hidden=512))
+  net = models.Siamese(
+    find_encoder(encoder, run, size=size), models.simclr_head(hidden=512)
+  )
   method = methods.simclr(net, views, temperature=temperature)
   rate = optim.warmup_cosine(learning_rate, steps=run.steps, warmup=run.steps // 20)
   return Parts(method, optim.adamw(rate, weight_decay=weight_decay), source, views)

@@ -345,7 +345,8 @@ def plan_command(argv: Sequence[str]) -> None:
   print(json.dumps(made._asdict()) if args.json else plan.as_text(made))
   if args.find_batch or not made.fits:
     most = args.find_batch or settings["batch"]
-    rows, _ = plan.largest_batch(make, unit=mesh.size, most=most)
+    unit = mesh.size * settings["accumulate"]
+    rows, _ = plan.largest_batch(make, unit=unit, most=most)
     print(f"largest batch that fits, up to {most:,}: {rows:,}", file=sys.stderr)
   if not made.fits:
     raise InputError(f"{args.name} does not fit; see above.")

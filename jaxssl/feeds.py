@@ -119,11 +119,25 @@ def _process():
   return {"process_index": jax.process_index(), "process_count": jax.process_count()}
 
 
-def host_step(experiment: Experiment, mesh: Mesh) -> core.Step:
-  """Returns the jitted step on a batch that is split over the mesh."""
+def host_step(
+  experiment: Experiment,
+  mesh: Mesh,
+  *,
+  measures: bool = True,
+  unroll: bool | None = None,
+) -> core.Step:
+  """Returns the jitted step on a batch that is split over the mesh.
+
+  Args:
+    experiment: the experiment.
+    mesh: where it runs.
+    measures: whether the features are measured at the steps that are logged.
+    unroll: see `runs.train_step`; without measures only.
+  """
   placed = placement(experiment, mesh)
+  step = _step(experiment, mesh) if measures else train_step(experiment, mesh, unroll)
   return jax.jit(
-    _step(experiment, mesh),
+    step,
     donate_argnums=0,
     in_shardings=(placed, rows_sharded(mesh)),
     out_shardings=(placed, replicated(mesh)),

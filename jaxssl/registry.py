@@ -251,12 +251,19 @@ def _check_choice(name, value, known):
 
 
 def _check_computed(entry, run, settings):
-  """Refuses a precision or remat policy that the experiment's net would not see."""
+  """Refuses what the experiment would not see: `Run` has it, or the net doesn't."""
+  taken = [f.name for f in dataclasses.fields(Run)]
+  parameters = inspect.signature(entry.function).parameters
+  if clash := [n for n in parameters if n in taken]:
+    raise InputError(
+      f"{entry.function.__name__} has a setting '{clash[0]}' of its own, which every "
+      "run has already: read it from `run`, or rename it."
+    )
   changed = [n for n in CHOICES if getattr(run, n) != getattr(Run, n)]
   if changed and "encoder" not in settings:
     raise InputError(
-      f"{entry.function.__name__} has a small net of its own: {changed[0]} is for "
-      "experiments with the setting `encoder`."
+      f"{entry.function.__name__} has a net of its own, in float32: {changed[0]} is "
+      "for experiments with the setting `encoder`."
     )
 
 

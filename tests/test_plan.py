@@ -115,7 +115,7 @@ def test_without_libtpu_the_error_says_how_to_install_it():
   try:
     import libtpu  # noqa: F401
   except ImportError:
-    with pytest.raises(InputError, match="pip install 'jaxssl.tpu.'"):
+    with pytest.raises(InputError, match="pip install libtpu"):
       plan.devices_of("v5e:4x4")
 
 

@@ -90,10 +90,16 @@ def test_a_users_own_file(tmp_path):
       def my_run(run: jaxssl.Run = jaxssl.Run(steps=3, batch=8), *, scale: float = 1.0):
         parts = registry.build("simclr_digits")
         return jaxssl.Parts(parts.method, parts.tx, parts.data, parts.views)
+
+      @jaxssl.experiment(method="SimCLR", data="digits", reaches="-", cost="-")
+      def clash(run: jaxssl.Run = jaxssl.Run(steps=3, batch=8), *, seeds: int = 5):
+        return my_run(run)
     """)
   )
   experiment = registry.build(f"{file}:my_run", scale=2.0)
   assert experiment.run.steps == 3
   assert experiment.source == f"{file}:my_run"
+  with pytest.raises(InputError, match="has a setting 'seeds' of its own, which every"):
+    registry.build(f"{file}:clash")
   with pytest.raises(InputError, match="Did you mean 'my_run'"):
     registry.build(f"{file}:my_rum")

@@ -8,9 +8,10 @@ import re
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
-from jaxssl import core, models, registry, runs, train
+from jaxssl import core, models, plan, registry, runs, train
 from jaxssl.errors import InputError
 from jaxssl.mesh import data_mesh
 from jaxssl.models.layers import REMAT, run_block
@@ -66,6 +67,23 @@ def test_remat_changes_no_number(name, remat):
   got, expected = result(name, remat=remat), result(name)
   close = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6)
   jax.tree.map(close, got, expected)
+
+
+def test_remat_drops_the_same_paths():
+  """The rows' keys reach the blocks, also in the pass that computes them again."""
+  keys = jax.random.split(jax.random.key(1), len(IMAGES))
+  variables = variables_of("vit")
+
+  def loss(params, remat):
+    net = NETS["vit"](drop_path=0.5, remat=remat)
+    return jnp.sum(net.apply({"params": params}, IMAGES, train=True, keys=keys) ** 2)
+
+  grads = [
+    jax.jit(jax.grad(functools.partial(loss, remat=remat)))(variables["params"])
+    for remat in ("none", "full")
+  ]
+  close = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6)
+  jax.tree.map(close, *grads)
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -141,7 +159,7 @@ def test_a_run_accumulates():
   [
     ({"precision": "bfloat"}, r"precision is 'bfloat'\. Did you mean 'bfloat16'\?"),
     ({"remat": "all"}, r"remat is 'all'\..* It can be: none, dots, full"),
-    ({"precision": "bfloat16"}, "small net of its own: precision is for experiments"),
+    ({"precision": "bfloat16"}, "net of its own, in float32: precision is for experi"),
     ({"accumulate": 0}, "accumulate is 0; it must be 1 or more"),
     ({"accumulate": 5}, "A batch of 32 does not split into accumulate=5 micro"),
   ],
@@ -149,6 +167,31 @@ def test_a_run_accumulates():
 def test_bad_settings(settings, message):
   with pytest.raises(InputError, match=message):
     registry.build(TOY, **settings)
+
+
+def test_micro_batches_are_the_same_in_a_loop():
+  experiment = registry.build(TOY)
+  batch = runs.example_batch(experiment, 32)
+  state = jax.jit(runs.first_state(experiment))()
+  parts = experiment.method, optax.sgd(0.1), 2
+  state = state._replace(opt_state=parts[1].init(state.params))
+  ends = [
+    jax.jit(functools.partial(core.accumulated_step, *parts, unroll=u))(state, batch)
+    for u in (True, False)
+  ]
+  close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
+  jax.tree.map(close, ends[0][0].params, ends[1][0].params)
+
+
+def test_a_plan_counts_every_turn_of_a_loop():
+  mesh = data_mesh(jax.devices()[:1])
+  experiment = registry.build(TOY, accumulate=4)
+  flops = [
+    plan.lower(experiment, mesh, unroll=u).compile().cost_analysis()["flops"]
+    for u in (True, False)
+  ]
+  assert flops[0] > 1.5 * flops[1]  # why plans take the work from the program without
+  assert plan.plan(experiment, mesh).flops == flops[0]
 
 
 def test_micro_batches_divide_over_the_devices():

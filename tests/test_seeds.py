@@ -75,7 +75,7 @@ def test_the_measures_stay_under_their_condition():
   experiment = three()
   state = jax.eval_shape(runs.first_state(experiment))
   batch = jax.eval_shape(lambda: runs.example_batch(experiment, 32))
-  step = feeds._step(experiment)
+  step = feeds._step(experiment, ONE)
   outside = jax.make_jaxpr(step)(state, batch).jaxpr.eqns
   names = [equation.primitive.name for equation in outside]
   assert names.count("cond") == 1 and "svd" not in names

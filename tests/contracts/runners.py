@@ -87,12 +87,9 @@ def run_pmap(name: str, norm: str, steps: int):
 
 @functools.cache
 def accumulated(name: str, norm: str, micro: int):
-  """The step in micro-batches."""
-  return jax.jit(
-    functools.partial(
-      core.accumulated_step, method(name, norm), cases.optimiser(), micro
-    )
-  )
+  """The step in micro-batches, as the loop that accelerators run."""
+  parts = method(name, norm), cases.optimiser(), micro
+  return jax.jit(functools.partial(core.accumulated_step, *parts, unroll=False))
 
 
 def run_accumulated(name: str, norm: str, micro: int, steps: int):
@@ -105,9 +102,9 @@ def run_accumulated(name: str, norm: str, micro: int, steps: int):
 
 @functools.cache
 def scanned(name: str, norm: str, steps: int):
-  """Several steps in one dispatch."""
+  """Several steps in one dispatch, as the loop that accelerators run."""
   step = functools.partial(core.train_step, method(name, norm), cases.optimiser())
-  return jax.jit(core.scan_steps(step, steps))
+  return jax.jit(core.scan_steps(step, steps, unroll=False))
 
 
 def run_scanned(name: str, norm: str, steps: int):
