@@ -33,6 +33,12 @@ def method(name: str, norm: str, axis_name: str | None = None) -> core.Method:
 
 
 @functools.cache
+def encode(name: str):
+  """The features of a row of the table, compiled."""
+  return jax.jit(method(name, "batch").encode, static_argnames="patches")
+
+
+@functools.cache
 def jitted(name: str, norm: str, devices: int):
   """The step on a mesh."""
   mesh = data_mesh(jax.devices()[:devices])

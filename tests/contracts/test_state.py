@@ -49,7 +49,7 @@ def test_init_works_on_shapes_alone(name):
   init = functools.partial(
     core.init_state, runners.method(name, "batch"), cases.optimiser()
   )
-  shapes = jax.eval_shape(lambda: cases.batch())
+  shapes = jax.eval_shape(lambda x: x, cases.batch())
   abstract = jax.eval_shape(init, jax.random.key(0), shapes)
   real = runners.first_state(name, "batch")
   same = jax.tree.map(
@@ -83,9 +83,7 @@ def test_loss_falls_on_a_toy_batch(name):
   for _ in range(40):
     state, metrics = step(state, cases.batch())
     losses.append(float(metrics["loss"]))
-  features = runners.method(name, "batch").encode(
-    state.params, state.extra, cases.batch()
-  )
+  features = runners.encode(name)(state.params, state.extra, cases.batch())
   assert evals.verdict(evals.collapse_measures(features)) is None
   assert np.mean(losses[-5:]) < np.mean(losses[:5]) - 0.02 * abs(np.mean(losses[:5]))
 
@@ -112,25 +110,23 @@ def test_no_gradient_reaches_what_is_frozen(name):
 
 @names
 def test_encode_is_the_features_of_the_unaugmented_input(name):
-  method, state = runners.method(name, "batch"), runners.first_state(name, "batch")
+  encode, state = runners.encode(name), runners.first_state(name, "batch")
   batch = cases.batch()
-  features = method.encode(state.params, state.extra, batch)
+  features = encode(state.params, state.extra, batch)
   assert features.shape == (cases.BATCH, 32)
   halves = [
-    method.encode(
-      state.params, state.extra, jax.tree.map(lambda x, i=i: x[i::2], batch)
-    )
+    encode(state.params, state.extra, jax.tree.map(lambda x, i=i: x[i::2], batch))
     for i in (0, 1)
   ]
   np.testing.assert_allclose(features[0::2], halves[0], atol=1e-6)
-  patches = method.encode(state.params, state.extra, batch, patches=True)
+  patches = encode(state.params, state.extra, batch, patches=True)
   assert patches.ndim == 3 and len(patches) == cases.BATCH
 
 
 @names
 def test_uint8_images_are_the_floats_they_stand_for(name):
-  method, state = runners.method(name, "batch"), runners.first_state(name, "batch")
+  state = runners.first_state(name, "batch")
   raw = np.arange(4 * 64, dtype=np.uint8).reshape(4, 8, 8, 1)
   floats = raw.astype(np.float32) / 255
-  encode = lambda x: method.encode(state.params, state.extra, {"input": jnp.asarray(x)})
+  encode = lambda x: runners.encode(name)(state.params, state.extra, {"input": x})
   np.testing.assert_allclose(encode(raw), encode(floats), atol=1e-6)

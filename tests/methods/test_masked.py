@@ -17,8 +17,10 @@ from jaxssl.methods.mae import kept_patches
 from jaxssl.methods.pixels import pictures
 from jaxssl.models.masked import Prefixed, Visible
 from jaxssl.presets.masked import mae_vit
+from jaxssl.registry import Run
 from tests import masked_cases, token_cases
 
+RUN = Run(steps=1, batch=1)
 BATCH, PATCHES = 4, 16
 NAMES = [name for name, _, _ in masked_cases.ROWS]
 MAKE = {name: make for name, make, _ in masked_cases.ROWS}
@@ -188,7 +190,7 @@ def test_thirty_steps_on_one_batch_learn_something(name):
 
 def flops_of_a_step(ratio):
   """FLOPs of MAE's step with ViT-B/16 at 224 pixels, before it is compiled."""
-  net = models.MAE(mae_vit("vit_base", size=224), models.MAEDecoder())
+  net = models.MAE(mae_vit("vit_base", RUN, size=224), models.MAEDecoder())
   method = methods.mae(net, many_views(mae_view(224)), ratio=ratio)
   tx = optim.adamw(1e-4, weight_decay=0.05, b2=0.95)
   images = jax.ShapeDtypeStruct((16, 224, 224, 3), jnp.float32)

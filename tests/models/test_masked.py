@@ -14,9 +14,11 @@ from jaxssl.errors import InputError
 from jaxssl.models import masked
 from jaxssl.presets import digits_vit
 from jaxssl.presets.masked import mae_vit
+from jaxssl.registry import Run
 from tests import golden
 from tests.models import nets
 
+RUN = Run(steps=1, batch=1)
 SHAPE = (2, 8, 8, 1)
 PATCHES = 16
 ENCODER = ("hidden", "layers", "heads")
@@ -262,7 +264,7 @@ def cost(net, *, side, channels, kept):
   ("encoder", "side", "channels"),
   [
     (digits_vit(class_token=False), 8, 1),
-    (mae_vit("vit_tiny", size=64).clone(patch=8), 64, 3),
+    (mae_vit("vit_tiny", RUN, size=64).clone(patch=8), 64, 3),
     (models.ViTSmall(), 128, 3),
   ],
 )
