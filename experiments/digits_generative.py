@@ -117,7 +117,9 @@ def vae_digits(
   )
 
 
-@experiment(method="GAN", data="digits", reaches="not measured yet", cost=COST)
+@experiment(
+  method="GAN", data="digits", reaches="5 labels 80 %, untrained 79", cost=COST
+)
 def gan_digits(
   run: Run = RUN,
   *,

@@ -47,7 +47,7 @@ def mae_digits(
 @experiment(
   method="SimMIM",
   data="digits",
-  reaches="not measured yet",
+  reaches="fine-tuned on 1 / 10 %: 42 / 86 % (untrained 38 / 90)",
   cost="2 min on 2 CPU cores",
 )
 def simmim_digits(

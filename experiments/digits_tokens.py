@@ -35,7 +35,7 @@ MASK = partial(block_mask, grid=GRID)
 @experiment(
   method="DINO",
   data="digits",
-  reaches="600 steps: 5 labels 79 %, kNN 94 %",
+  reaches="600 steps: 5 labels 89 %, kNN 97 %",
   cost="4 min on 2 CPU cores",
 )
 def dino_digits(
@@ -80,7 +80,7 @@ def dino_digits(
 @experiment(
   method="iBOT",
   data="digits",
-  reaches="600 steps: 5 labels 28 %, kNN 72 %",
+  reaches="600 steps: 5 labels 52 %, kNN 87 %",
   cost="6 min on 2 CPU cores",
 )
 def ibot_digits(
@@ -129,7 +129,7 @@ def ibot_digits(
 @experiment(
   method="DINOv2",
   data="digits",
-  reaches="600 steps: 5 labels 70 %, kNN 94 %",
+  reaches="600 steps: 5 labels 71 %, kNN 95 %",
   cost="6 min on 2 CPU cores",
 )
 def dinov2_digits(
