@@ -135,7 +135,7 @@ def host_step(
     unroll: see `runs.train_step`; without measures only.
   """
   placed = placement(experiment, mesh)
-  step = _step(experiment, mesh) if measures else train_step(experiment, mesh, unroll)
+  step = _step(experiment, mesh) if measures else train_step(experiment, unroll=unroll)
   return jax.jit(
     step,
     donate_argnums=0,
@@ -169,7 +169,7 @@ def _step(experiment, mesh):
   """The training step, measuring the features at the steps that are logged."""
   method, run = experiment.method, experiment.run
   due = {"every": run.log_every, "last": run.steps}
-  step = train_step(experiment, mesh)
+  step = train_step(experiment)
   whole = lambda x: jax.lax.with_sharding_constraint(x, replicated(mesh))
   return measured(step, method, experiment.views, **due, seeds=run.seeds, whole=whole)
 

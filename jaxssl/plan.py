@@ -187,7 +187,7 @@ def plan(experiment: Experiment, mesh: Mesh, *, topology: str = "") -> Plan:
   except jax.errors.JaxRuntimeError as error:
     return _refused(experiment, mesh, topology, chip, str(error))
   found = _memory(compiled)
-  if experiment.run.accumulate > 1 and not runs.on_cpu(mesh):
+  if experiment.run.accumulate > 1 and not _on_cpu(mesh):
     compiled = lower(experiment, mesh, unroll=True).compile()  # a loop counts as a turn
   return _plan(experiment, mesh, topology, chip, {**found, **_work(compiled)})
 
@@ -200,8 +200,10 @@ def lower(
   Args:
     experiment: the experiment.
     mesh: what it is for.
-    unroll: whether micro-batches are one after the other and no loop; None: on CPUs.
+    unroll: whether micro-batches are one after the other and no loop; None: where the
+      mesh is of CPUs.
   """
+  unroll = _on_cpu(mesh) if unroll is None else unroll
   state, rows = runs.state_shapes(experiment, mesh), rows_sharded(mesh)
   whole = lambda x: jax.ShapeDtypeStruct(
     (experiment.run.batch, *np.shape(x)[1:]), x.dtype, sharding=rows
@@ -209,6 +211,10 @@ def lower(
   batch = jax.tree.map(whole, runs.example_batch(experiment, 1))
   step = feeds.host_step(experiment, mesh, measures=False, unroll=unroll)
   return step.lower(state, batch)
+
+
+def _on_cpu(mesh):
+  return mesh.devices.flat[0].platform == "cpu"
 
 
 def _memory(compiled):

@@ -204,7 +204,7 @@ def build_exactly(source: str, settings: dict[str, Any]) -> Experiment:
   entry = find(source)
   shared = [f.name for f in dataclasses.fields(Run)]
   own = {n: v for n, v in settings.items() if n not in shared}
-  run = Run(**{n: settings[n] for n in shared if n in settings})  # older runs lack some
+  run = Run(**{n: settings[n] for n in shared})
   check_run(run)
   _check_computed(entry, run, own)
   parts = entry.function(run=run, **own)

@@ -128,30 +128,20 @@ def placement(experiment: Experiment, mesh: Mesh) -> PyTree:
   return state_shardings(mesh, shapes, patterns=experiment.split)
 
 
-def train_step(
-  experiment: Experiment, mesh: Mesh | None = None, unroll: bool | None = None
-) -> core.Step:
+def train_step(experiment: Experiment, *, unroll: bool | None = None) -> core.Step:
   """Returns the run's step, whole or in micro-batches; of all seeds, if several.
 
   Args:
     experiment: the experiment.
-    mesh: what it is compiled for, which need not be here; None: the default device.
-    unroll: whether micro-batches are no loop; None: on CPUs.
+    unroll: whether micro-batches are no loop; None: where the default device is a CPU.
   """
   method, tx, run = experiment.method, experiment.tx, experiment.run
   step = functools.partial(core.train_step, method, tx)
   if run.accumulate > 1:
-    if unroll is None and mesh is not None:
-      unroll = on_cpu(mesh)
     step = functools.partial(
       core.accumulated_step, method, tx, run.accumulate, unroll=unroll
     )
   return step if run.seeds == 1 else jax.vmap(step, in_axes=(0, None))
-
-
-def on_cpu(mesh: Mesh) -> bool:
-  """Whether a mesh is of CPUs, where compiled loops are slow."""
-  return mesh.devices.flat[0].platform == "cpu"
 
 
 def first_state(experiment: Experiment) -> Callable[[], core.TrainState]:

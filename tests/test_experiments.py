@@ -10,6 +10,7 @@ from jaxssl import core, registry, runs
 from jaxssl.checkpoint import Checkpoints
 from jaxssl.errors import InputError
 from tests import experiments_cifar10, experiments_imagenet, experiments_imagenette
+from tests.marks import some_of
 
 SMALL = {"steps": 2, "batch": 16}
 RGB = {
@@ -39,12 +40,6 @@ EVERYDAY = [f"{n}_digits" for n in STEPPED] + ["seed_digits", "simclr_fashion_mn
 
 
 TRACED = [n for n in NAMES if n.endswith(("_imagenet", "_images"))]
-
-
-def some_of(everyday):
-  """All experiments, those that aren't for every day marked as slow."""
-  slow = pytest.mark.slow
-  return [n if n in everyday else pytest.param(n, marks=slow) for n in NAMES]
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +99,7 @@ def test_builds(name, settings):
   assert "Args:" in registry.find(name).function.__doc__
 
 
-@pytest.mark.parametrize("name", some_of(TRACED))
+@pytest.mark.parametrize("name", some_of(NAMES, TRACED))
 def test_traces(name, settings):
   """What `jaxssl train` checks first: the whole step, traced without compute."""
   experiment = registry.build(name, **settings(name))
@@ -118,7 +113,7 @@ def test_traces(name, settings):
   assert metrics["loss"].shape == ()
 
 
-@pytest.mark.parametrize("name", some_of(EVERYDAY))
+@pytest.mark.parametrize("name", some_of(NAMES, EVERYDAY))
 def test_two_steps(name, settings):
   experiment = registry.build(name, **settings(name))
   batch = runs.example_batch(experiment, experiment.run.batch)

@@ -11,25 +11,17 @@ import numpy as np
 import optax
 import pytest
 
-from jaxssl import core, models, plan, registry, runs, train
+from jaxssl import core, plan, registry, runs, train
 from jaxssl.errors import InputError
 from jaxssl.mesh import data_mesh
 from jaxssl.models.layers import REMAT, run_block
+from tests.models.nets import ENCODERS
 
 TOY = str(pathlib.Path(__file__).parent / "toy.py") + ":toy"
 NETS = {
-  "resnet": functools.partial(
-    models.ResNet,
-    layers=(2, 1),
-    block=models.BasicBlock,
-    channels=(4, 8),
-    stem=models.CifarStem,
-    stem_channels=4,
-  ),
-  "vit": functools.partial(models.ViT, width=16, depth=3, heads=2, patch=4),
-  "convnext": functools.partial(
-    models.ConvNeXt, layers=(2, 1), channels=(4, 8), stem=2, layer_scale=1.0
-  ),
+  "resnet": functools.partial(ENCODERS["resnet"], layers=(2, 1)),
+  "vit": functools.partial(ENCODERS["vit"], width=16, depth=3),
+  "convnext": functools.partial(ENCODERS["convnext"], layers=(2, 1), layer_scale=1.0),
 }
 IMAGES = np.random.default_rng(0).random((4, 16, 16, 3), np.float32)
 

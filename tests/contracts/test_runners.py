@@ -10,18 +10,13 @@ from jaxssl import core, losses, methods
 from jaxssl.mesh import data_mesh, rows_sharded
 from tests import cases
 from tests.contracts import runners
+from tests.marks import some_of
 
 EVERYDAY_STEPS, ALL_STEPS = 2, 5
 names = pytest.mark.parametrize("name", cases.NAMES)
-slow = pytest.mark.slow
 # The step on 8 devices, of the methods whose rows meet in the objective.
-meeting = pytest.mark.parametrize(
-  "name",
-  [n if n in cases.JOINT else pytest.param(n, marks=slow) for n in cases.NAMES],
-)
-first_six = pytest.mark.parametrize(
-  "name", [n if n in cases.FIRST else pytest.param(n, marks=slow) for n in cases.NAMES]
-)
+meeting = pytest.mark.parametrize("name", some_of(cases.NAMES, cases.JOINT))
+first_six = pytest.mark.parametrize("name", some_of(cases.NAMES, cases.FIRST))
 
 
 def assert_same(got, expected):

@@ -10,6 +10,7 @@ import pytest
 from jaxssl import core, evals
 from tests import cases
 from tests.contracts import runners
+from tests.marks import some_of
 
 names = pytest.mark.parametrize("name", cases.NAMES)
 
@@ -28,13 +29,7 @@ def test_one_trace_and_no_host_transfer(name):
   assert int(state.step) == 3
 
 
-@pytest.mark.parametrize(
-  "name",
-  [
-    n if n in cases.JOINT else pytest.param(n, marks=pytest.mark.slow)
-    for n in cases.NAMES
-  ],
-)
+@pytest.mark.parametrize("name", some_of(cases.NAMES, cases.JOINT))
 def test_structure_dtypes_and_shardings_are_a_fixed_point(name):
   step, mesh = runners.jitted(name, "batch", 8)
   first, batch = runners.placed(name, "batch", mesh)
