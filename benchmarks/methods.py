@@ -22,7 +22,7 @@ import jax
 import numpy as np
 
 from jaxssl import core, evals, registry, results, runs
-from jaxssl.evals.table import raw_features
+from jaxssl.data.kinds import raw_values
 from jaxssl.feeds import make_feed
 from jaxssl.mesh import data_mesh
 from jaxssl.train import fit, use_compilation_cache
@@ -125,7 +125,7 @@ def references() -> tuple[dict, float]:
   from jaxssl.data import digits
 
   data = digits()
-  row = evals.evaluate_row("", raw_features, data, protocols=PROTOCOLS)
+  row = evals.evaluate_row("", raw_values, data, protocols=PROTOCOLS)
   train, test = data.train.arrays(), data.test.arrays()
   flat = lambda x: x["input"].reshape(len(x["input"]), -1) / 255.0
   fitted = LogisticRegression(max_iter=2000, C=10.0).fit(flat(train), train["label"])

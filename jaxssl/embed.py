@@ -25,7 +25,8 @@ def embed(
 
   Args:
     run: the run's folder.
-    source: a folder of images, an .npz, or the name of a data set.
+    source: a folder of images, an .npz, the name of a data set, or what else an
+      experiment takes as its data.
     out: the file to write.
     patches: the encoder's features before pooling.
 
@@ -40,10 +41,8 @@ def embed(
   experiment = runs.reopen(run)
   variables = runs.restore_variables(run, experiment, mesh)
   encode = runs.make_encode(experiment, mesh)
-  shape = runs.example_shape(experiment.data.train)
-  opened = open_like(source, shape)
+  opened, convert = open_like(source, experiment.data)
   examples = opened.train
-  convert = channel_converter(runs.example_shape(examples), shape)
   features, labels = evals.extract(
     lambda x: encode(variables, convert(x), patches), examples
   )
@@ -53,17 +52,30 @@ def embed(
   if examples.files:
     found["path"] = np.asarray(examples.files)
   np.savez(out, **found)
+  shape = runs.example_shape(experiment.data.train)
   said = f"{out}: features {features.shape} of {len(features)} examples as {shape}."
   first = seeds.of_the_first(experiment.run, "They are")
   return "\n".join(filter(None, (data.skipped_message(opened), said, first)))
 
 
-def open_like(source: str, shape: tuple[int, ...]) -> data.DataSet:
-  """Opens a data set with images of `shape`; folders are resized to it.
+def open_like(source: str, trained: data.DataSet) -> tuple[data.DataSet, Callable]:
+  """Opens a data set in the form of that which an encoder was trained on.
+
+  Returns:
+    The data set, and inputs -> inputs as the encoder takes them.
 
   Raises:
-    InputError: if the images have another size and cannot be resized.
+    InputError: if there is no such data, or it cannot be brought into this form.
   """
+  if trained.like is not None:
+    return trained.like(source), lambda x: x
+  shape = runs.example_shape(trained.train)
+  opened = _images_of(source, shape)
+  return opened, channel_converter(runs.example_shape(opened.train), shape)
+
+
+def _images_of(source, shape):
+  """Opens images; folders are resized to `shape`."""
   fixed = source == "digits" or source.endswith(".npz")
   opened = data.open_data(source, size=None if fixed else shape[0])
   found = runs.example_shape(opened.train)

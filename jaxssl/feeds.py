@@ -56,7 +56,9 @@ def make_feed(experiment: Experiment, mesh: Mesh) -> Feed:
 
 def resident_feed(experiment: Experiment, mesh: Mesh) -> Feed:
   """The whole data set lies on the device; several steps are one dispatch."""
-  data = jax.device_put(resident(experiment.data.train), replicated(mesh))
+  data = jax.device_put(
+    resident(experiment.data.train, experiment.data.kind), replicated(mesh)
+  )
   k = steps_per_call(experiment)
   placed, whole = placement(experiment, mesh), replicated(mesh)
   rows = rows_sharded(mesh, axis=1)

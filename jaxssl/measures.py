@@ -113,9 +113,10 @@ def of_views(
   pair = _first_alike(draw_views(views, keys, inputs)[0])
   if pair is None:
     return {}
-  merged = jnp.stack(pair, axis=1).reshape(-1, *pair[0].shape[1:])
+  merge = lambda *x: jnp.stack(x, axis=1).reshape(2 * len(x[0]), *x[0].shape[1:])
+  merged = jax.tree.map(merge, *pair)
   features = method.encode(state.params, state.extra, {"input": merged})
-  z = features.reshape(len(pair[0]), 2, -1)
+  z = features.reshape(len(features) // 2, 2, -1)
   uniformity = evals.uniformity(z[:, 0]) + evals.uniformity(z[:, 1])
   return {
     "alignment": evals.alignment(z[:, 0], z[:, 1]),
@@ -135,10 +136,10 @@ def warning(metrics: Mapping[str, float]) -> str | None:
 
 
 def _first_alike(views):
-  """The first two views that are arrays of one shape, or None."""
-  arrays = [view for view in views if isinstance(view, jax.Array)]
-  pairs = itertools.combinations(arrays, 2)
-  return next(((a, b) for a, b in pairs if a.shape == b.shape), None)
+  """The first two views of one form, or None."""
+  form = lambda view: jax.tree.map(lambda x: (x.shape, x.dtype), view)
+  pairs = itertools.combinations(views, 2)
+  return next(((a, b) for a, b in pairs if form(a) == form(b)), None)
 
 
 def _measures_when(due, groups):

@@ -14,7 +14,8 @@ from jax.sharding import Mesh
 
 from jaxssl import core, evals, report, runs, seeds
 from jaxssl.augment import crop_view
-from jaxssl.data.sources import Source, skipped_message
+from jaxssl.data.kinds import Tile
+from jaxssl.data.sources import Parts, Source, skipped_message
 from jaxssl.errors import InputError, nearest
 from jaxssl.log import Progress, read_metrics, write_json
 from jaxssl.ops.numerics import to_float
@@ -33,18 +34,18 @@ def make_look(experiment: Experiment, mesh: Mesh) -> Callable[[core.TrainState],
   set; kNN is there only if both have labels. A `warning` is a sentence that is there
   only if the features are collapsing. Of several seeds these are means, and `knn_std`.
   """
-  data, run = experiment.data, experiment.run
+  scored, run = experiment.data.scored, experiment.run
   encode = runs.make_encode(experiment, mesh)
-  train = evenly(data.train, LOOK_TRAIN)
-  test = None if evals.unusable(data) else evenly(data.test, LOOK_TEST)
+  train = evenly(scored.train, LOOK_TRAIN)
+  test = None if evals.unusable(scored) else evenly(scored.test, LOOK_TEST)
 
   def look_at(variables):
-    features = lambda batch: _features(encode, variables, batch)
-    bank = features(train)
+    features = functools.partial(_features, encode, variables)
+    bank, labels = features(train)
     measures = evals.collapse_measures(bank)
     found = {n: float(x) for n, x in measures.items() if n != "possible_rank"}
     if test is not None and np.isfinite(bank).all():
-      found["knn"] = _knn(bank, train["label"], features(test), test["label"], data)
+      found["knn"] = _knn(bank, labels, *features(test), scored)
     return found, evals.verdict(measures)
 
   def look(state):
@@ -61,14 +62,16 @@ def _knn(bank, labels, test, test_labels, data):
   return evals.knn_accuracy(bank, labels, test, test_labels, k=k, classes=classes)
 
 
-def evenly(source: Source, most: int) -> dict[str, np.ndarray]:
-  """Returns at most `most` examples, spread evenly over a source."""
+def evenly(source: Source, most: int) -> dict[str, np.ndarray] | Parts:
+  """Returns at most `most` examples, or parts of them, spread evenly over a source."""
   count = min(most, len(source))
-  return source[np.linspace(0, len(source) - 1, count).astype(np.int32)]
+  rows = np.linspace(0, len(source) - 1, count).astype(np.int32)
+  return source.some(rows) if isinstance(source, Parts) else source[rows]
 
 
 def _features(encode, variables, batch):
-  return evals.extract(lambda x: encode(variables, x), batch)[0]
+  """Features and labels, None where there are none."""
+  return evals.extract(functools.partial(encode, variables), batch)
 
 
 def finish(
@@ -155,7 +158,7 @@ def finetune(
   evals.check_recipe(recipe, fractions=fractions)
   function, described = make_augment(experiment, augment)
   line = evals.finetune_line(recipe, described)
-  if reason := evals.unusable(experiment.data):
+  if reason := evals.not_tunable(experiment.data):
     return evals.Table([], [line], reason)
   options = {"recipe": recipe, "augment": function, "seed": seed, "watch": _progress}
   first = runs.make_init(experiment, mesh)()
@@ -199,7 +202,8 @@ def make_augment(experiment: Experiment, name: str) -> tuple[Callable, str]:
     InputError: if the name is another, or a crop is asked of what is no image.
   """
   nothing = lambda key, example: example
-  example = to_float(runs.example_batch(experiment, 1)["input"])[0]
+  inputs = to_float(runs.example_batch(experiment, 1)["input"])
+  example = jax.tree.map(lambda x: x[0], inputs)
   if name not in AUGMENTS:
     raise InputError(
       f"There is no augmentation '{name}'.{nearest(name, AUGMENTS)} There are: "
@@ -208,13 +212,13 @@ def make_augment(experiment: Experiment, name: str) -> tuple[Callable, str]:
   if name == "none":
     return nothing, "none"
   if name == "light":
-    if example.ndim != 3:
-      raise InputError(f"'light' crops images, not examples of shape {example.shape}.")
+    if experiment.data.kind.name != "images":
+      raise InputError(f"'light' crops images, not {experiment.data.kind.name}.")
     light = crop_view(example.shape[:2], scale=(0.5, 1.0))
     return light, "crop of half the area or more, flip"
   first = lambda key, example: experiment.views(key, example)[0]
   made = jax.eval_shape(first, jax.random.key(0), example)
-  same = getattr(made, "shape", None) == example.shape
+  same = _form(made) == _form(example)
   return (first, "the run's first view") if same else (nothing, "none")
 
 
@@ -225,10 +229,10 @@ def write_report(
 
   Of several seeds the pictures are of the first.
   """
-  data, encode = experiment.data, runs.make_encode(experiment, mesh)
-  shown = evenly(data.train if data.test is None else data.test, REPORT_TEST)
+  scored, encode = experiment.data.scored, runs.make_encode(experiment, mesh)
+  shown = evenly(scored.train if scored.test is None else scored.test, REPORT_TEST)
   variables = seeds.pick(experiment.run, runs.variables_of(state))
-  features = _features(encode, variables, shown)
+  features, labels = _features(encode, variables, shown)
   metrics = read_metrics(out / "metrics.jsonl")
   queries = np.linspace(0, len(features) - 1, 8).astype(int)
   return report.write(
@@ -240,10 +244,10 @@ def write_report(
     views=sample_views(experiment, rows=6),
     pictures=pictures(experiment, variables, rows=8),
     embedding=features,
-    labels=shown.get("label"),
-    images=np.asarray(to_float(shown["input"])),
+    labels=labels,
+    examples=_tiles(scored.kind, shown),
     neighbours=report.neighbours_of(features, queries=queries, k=8),
-    classes=data.classes,
+    classes=scored.classes,
     environment=environment(metrics),
     notes=notes(experiment, metrics),
   )
@@ -275,31 +279,65 @@ def _knn_as_share(row):
   return row if row.get("knn") is None else {**row, "knn": row["knn"] / 100}
 
 
-def sample_views(experiment: Experiment, *, rows: int) -> np.ndarray:
-  """Returns originals and their views as [rows, 1 + views, height, width, channels].
+def _tiles(kind, examples):
+  """What a person sees of the examples; None of parts of them."""
+  return None if isinstance(examples, Parts) else kind.tiles(examples["input"])
 
-  Views of other sizes than the first are left out.
+
+def sample_views(experiment: Experiment, *, rows: int) -> list[list[Tile]]:
+  """Returns a row for each of some examples: the original, then its views.
+
+  Views of another form than the example's are left out.
   """
-  batch = evenly(experiment.data.train, rows)["input"]
-  keys = jax.random.split(jax.random.key(experiment.run.seed), len(batch))
-  views = jax.jit(jax.vmap(experiment.views))(keys, batch)
-  originals = np.asarray(to_float(batch))
-  leaves = jax.tree.leaves(views)
-  same = [np.asarray(v) for v in leaves if v.shape == originals.shape]
-  return np.stack([originals, *same], axis=1)
+  inputs, kind = evenly(experiment.data.train, rows)["input"], experiment.data.kind
+  keys = jax.random.split(jax.random.key(experiment.run.seed), _rows(inputs))
+  views = jax.jit(jax.vmap(experiment.views))(keys, inputs)
+  originals = to_float(inputs)
+  same = [v for v in _views_in(views, originals) if _form(v) == _form(originals)]
+  columns = [kind.tiles(jax.device_get(v)) for v in (originals, *same)]
+  return [list(row) for row in zip(*columns, strict=True)]
+
+
+def _views_in(views, like):
+  """The views one by one: where examples are arrays every leaf is a view."""
+  return jax.tree.leaves(views) if hasattr(like, "shape") else views
+
+
+def _form(tree):
+  return jax.tree.structure(tree), [x.shape for x in jax.tree.leaves(tree)]
+
+
+def _rows(inputs):
+  return len(jax.tree.leaves(inputs)[0])
 
 
 def pictures(
   experiment: Experiment, variables: PyTree, *, rows: int
-) -> dict[str, np.ndarray]:
-  """Returns what the method shows of test (or training) examples, by caption."""
+) -> dict[str, np.ndarray | list[list[Tile]]]:
+  """Returns what the method shows of test (or training) examples, by caption.
+
+  Images are [rows, columns, height, width, channels]; what is of the data's own kind
+  is a row of tiles for each example.
+  """
   show, data = experiment.method.show, experiment.data
   if show is None:
     return {}
   batch = evenly(data.train if data.test is None else data.test, rows)
-  keys = jax.random.split(jax.random.key(experiment.run.seed), rows)
+  keys = jax.random.split(jax.random.key(experiment.run.seed), _rows(batch["input"]))
   made = jax.jit(show)(variables["params"], variables["extra"], batch, keys)
-  return {caption: np.asarray(images) for caption, images in made.items()}
+  return {caption: _shown(data.kind, found) for caption, found in made.items()}
+
+
+def _shown(kind, found):
+  found = jax.device_get(found)
+  images = isinstance(found, np.ndarray) and found.ndim == 5
+  if images and np.issubdtype(found.dtype, np.floating):
+    return found
+  columns = jax.tree.leaves(found)[0].shape[1]
+  made = [
+    kind.tiles(jax.tree.map(lambda x, i=i: x[:, i], found)) for i in range(columns)
+  ]
+  return [list(row) for row in zip(*made, strict=True)]
 
 
 def environment(metrics: Sequence[dict]) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from jax.sharding import Mesh
 
 from jaxssl import core, processes, registry, seeds
 from jaxssl.checkpoint import Checkpoints, Restored
-from jaxssl.data import Source, check_images
+from jaxssl.data import DataSet, Source
+from jaxssl.data.kinds import IMAGES
 from jaxssl.errors import InputError
 from jaxssl.log import write_json
 from jaxssl.mesh import data_mesh, replicated, rows_sharded, state_shardings
@@ -50,6 +51,8 @@ def create(experiment: Experiment, out: str | pathlib.Path | None) -> pathlib.Pa
   except OSError as error:
     raise InputError(f"The folder {out} cannot be made: {error}.") from error
   config = {"experiment": experiment.source, "settings": experiment.settings}
+  for name, text in experiment.data.files.items():
+    (out / name).write_text(text, encoding="utf-8")
   write_json(out / "config.json", config)
   return out
 
@@ -106,9 +109,10 @@ def example_batch(experiment: Experiment, rows: int) -> dict[str, Any]:
   return {**experiment.data.train[index], "index": index}
 
 
-def example_shape(source: Source) -> tuple[int, ...]:
-  """Returns the shape of one example of a source."""
-  return source[np.zeros(1, np.int32)]["input"].shape[1:]
+def example_shape(source: Source) -> PyTree:
+  """Returns the shape of one example of a source, or a pytree of shapes."""
+  example = source[np.zeros(1, np.int32)]["input"]
+  return jax.tree.map(lambda x: x.shape[1:], example)
 
 
 def make_init(experiment: Experiment, mesh: Mesh) -> Callable[[], core.TrainState]:
@@ -212,12 +216,13 @@ def make_encode(experiment: Experiment, mesh: Mesh) -> Callable:
     return method.encode(params, extra, {"input": inputs}, patches=patches)
 
   jitted = jax.jit(encode, static_argnames="patches", out_shardings=_readable(mesh))
-  channels = example_shape(experiment.data.train)[-1]
+  data = experiment.data
+  form = data.train[np.zeros(1, np.int32)]["input"]
 
   def placed(variables, inputs, patches=False):
     if not isinstance(inputs, jax.core.Tracer):
-      _check_inputs(inputs, channels)
-    even = np.shape(inputs)[0] % mesh.size == 0
+      _check_inputs(inputs, form, data)
+    even = len(jax.tree.leaves(inputs)[0]) % mesh.size == 0
     sharding = rows_sharded(mesh) if even else replicated(mesh)
     return jitted(variables, jax.device_put(inputs, sharding), patches=patches)
 
@@ -229,14 +234,23 @@ def _readable(mesh):
   return replicated(mesh) if jax.process_count() > 1 else None
 
 
-def _check_inputs(inputs, channels):
-  """Raises `InputError` unless these are images like those of the training data."""
-  check_images(inputs)
-  if np.shape(inputs)[-1] != channels:
+def _check_inputs(inputs, form: PyTree, data: DataSet):
+  """Raises `InputError` unless these inputs are like those of the training data."""
+  if jax.tree.structure(inputs) != jax.tree.structure(form):
+    raise InputError(
+      f"The inputs are {type(inputs).__name__}; this run's encoder was trained on "
+      f"{data.kind.name}: {type(form).__name__} with {_shapes(form)} an example."
+    )
+  data.kind.check(inputs)
+  if data.kind is IMAGES and np.shape(inputs)[-1] != form.shape[-1]:
     raise InputError(
       f"The images have {np.shape(inputs)[-1]} channels; this run's encoder was "
-      f"trained on images of {channels}."
+      f"trained on images of {form.shape[-1]}."
     )
+
+
+def _shapes(form):
+  return " and ".join(str(x.shape[1:]) for x in jax.tree.leaves(form))
 
 
 def variables_of(state: core.TrainState) -> PyTree:

@@ -121,7 +121,7 @@ def check(experiment: Experiment, mesh: Mesh) -> None:
   rows = experiment.run.batch
   check_rows(rows // experiment.run.accumulate, mesh)
   seeds.check(experiment, mesh)
-  data.check_images(runs.example_batch(experiment, 2))
+  experiment.data.kind.check(runs.example_batch(experiment, 1)["input"])
   batch = jax.eval_shape(lambda: runs.example_batch(experiment, rows))
 
   def step(batch):

@@ -90,6 +90,14 @@ def nothing(state):
   return ()
 
 
+@functools.cache
+def batch(seed: int = 5, rows: int = BATCH) -> dict:
+  """A batch of random images in [0, 1]."""
+  images = jax.random.uniform(jax.random.key(seed), (rows, SIDE, SIDE, 1))
+  index = jnp.arange(rows, dtype=jnp.int32)
+  return {"input": images, "index": index, "label": index % 4}
+
+
 class Case(NamedTuple):
   """A row of the table.
 
@@ -97,11 +105,13 @@ class Case(NamedTuple):
     name: of the method.
     make: (norm, axis_name) -> Method; the norm is "batch" or "layer".
     frozen: (state) -> pytree that no gradient may reach or None.
+    batch: (seed, rows) -> what it trains on.
   """
 
   name: str
   make: Callable[..., Method]
   frozen: Callable
+  batch: Callable = batch
 
 
 def _case(
@@ -336,14 +346,6 @@ JOINT = (
 def optimiser() -> optax.GradientTransformation:
   """SGD with momentum: adaptive ones divide rounding noise by itself."""
   return optax.sgd(0.05, momentum=0.9)
-
-
-@functools.cache
-def batch(seed: int = 5, rows: int = BATCH) -> dict:
-  """A batch of random images in [0, 1]."""
-  images = jax.random.uniform(jax.random.key(seed), (rows, SIDE, SIDE, 1))
-  index = jnp.arange(rows, dtype=jnp.int32)
-  return {"input": images, "index": index, "label": index % 4}
 
 
 def flat(tree) -> np.ndarray:

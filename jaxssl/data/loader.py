@@ -12,12 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxssl.data.folders import image_folder
+from jaxssl.data.kinds import IMAGES, Kind
 from jaxssl.data.sources import (
   Arrays,
   DataSet,
   Source,
   blank,
-  check_images,
   digits,
   npz,
 )
@@ -81,21 +81,22 @@ def _of_size(data, size):
   return data
 
 
-def resident(source: Source) -> Arrays:
+def resident(source: Source, kind: Kind = IMAGES) -> Arrays:
   """Returns all of a source, checked, to be put on the device once.
 
   Args:
     source: with `source.resident`; use `prefetch` for one without.
+    kind: what its examples are.
 
   Returns:
-    numpy arrays: `input` uint8 [n, height, width, channels], and `label` int32 [n]
-    where known.
+    numpy arrays: `input` (of images uint8 [n, height, width, channels]), and `label`
+    int32 [n] where known.
 
   Raises:
     InputError: if the source does not fit in memory.
   """
   arrays = source.arrays()
-  check_images(arrays)
+  kind.check(arrays["input"])
   return arrays
 
 
@@ -109,11 +110,8 @@ def take(data: Mapping[str, jax.Array], indices: jax.Array) -> dict[str, jax.Arr
   Returns:
     The batch: `input` and `label` at `indices`, and `index`, the positions.
   """
-  rows = {
-    name: jnp.take(values, indices, axis=0, mode="clip")
-    for name, values in data.items()
-  }
-  return rows | {"index": indices}
+  rows = lambda values: jnp.take(values, indices, axis=0, mode="clip")
+  return jax.tree.map(rows, dict(data)) | {"index": indices}
 
 
 def gather(source: Source, indices: np.ndarray) -> Arrays:

@@ -2,20 +2,23 @@
 
 A source is indexed with an array of positions and answers with a batch. Images are
 uint8 throughout: a quarter of the memory of floats, converted on the device by
-`jaxssl.ops.to_float`.
+`jaxssl.ops.to_float`. What other kinds of examples look like is in `kinds`.
 """
 
 import os
 import pathlib
+import types
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
+import jax
 import numpy as np
 
+from jaxssl.data.kinds import IMAGES, Kind, check_images
 from jaxssl.errors import InputError, nearest
 
 Arrays = dict[str, np.ndarray]
@@ -48,8 +51,8 @@ class Source(Protocol):
   def __getitem__(self, indices: np.ndarray) -> Arrays:
     """Returns the rows at `indices`, int [n], as a dict.
 
-    `input` is uint8 [n, height, width, channels] and `label`, int32 [n], is absent
-    where the data have no labels.
+    `input` of images is uint8 [n, height, width, channels]; `label`, int32 [n], is
+    absent where the data have no labels.
     """
 
   def arrays(self) -> Arrays:
@@ -64,12 +67,28 @@ class DataSet(NamedTuple):
     train: the examples to pretrain on.
     test: held-out examples, or None.
     classes: class names by label; empty where there are no labels.
+    kind: what the examples are.
+    probe: the labelled data set that features are scored on, in the same form; None:
+      this one. Its sources may be `Parts`.
+    like: (spec) -> another data set in the form of this one (its tokenizer, sampling
+      rate or column moments); None: images.
+    files: name -> text of what an encoder needs beside its weights, such as
+      "tokenizer.json"; written into the run's folder.
   """
 
   name: str
   train: Source
   test: Source | None
   classes: tuple[str, ...]
+  kind: Kind = IMAGES
+  probe: "DataSet | None" = None
+  like: Callable[[str], "DataSet"] | None = None
+  files: Mapping[str, str] = types.MappingProxyType({})
+
+  @property
+  def scored(self) -> "DataSet":
+    """The data set that features are scored on: the probe, or this one."""
+    return self if self.probe is None else self.probe
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +96,8 @@ class ArraySource:
   """Examples that are arrays in memory.
 
   Attributes:
-    data: `input` [n, ...] and, where known, `label` int32 [n].
+    data: `input` [n, ...], an array or a pytree of arrays, and, where known, `label`
+      int32 [n].
     skipped: what could not be read, "name: reason" each.
     files: the file of each example, where there is one.
   """
@@ -89,10 +109,10 @@ class ArraySource:
   resident = True
 
   def __len__(self) -> int:
-    return len(self.data["input"])
+    return len(jax.tree.leaves(self.data["input"])[0])
 
   def __getitem__(self, indices: np.ndarray) -> Arrays:
-    return {name: values[indices] for name, values in self.data.items()}
+    return jax.tree.map(lambda values: values[indices], dict(self.data))
 
   def arrays(self) -> Arrays:
     """Returns all rows, without a copy."""
@@ -135,6 +155,44 @@ class LazySource:
     )
 
 
+@dataclass(frozen=True, eq=False)
+class Parts:
+  """Labelled parts of examples: nodes of a graph, frames of a recording.
+
+  A part's features are those that `encode(..., patches=True)` gives it.
+
+  Attributes:
+    whole: the examples.
+    row: position of each part's example in `whole`, int [n].
+    part: position of each part in its example, int [n].
+    label: int32 [n].
+  """
+
+  whole: ArraySource
+  row: np.ndarray
+  part: np.ndarray
+  label: np.ndarray
+
+  resident = False
+  skipped = ()
+  files = ()
+
+  def __len__(self) -> int:
+    return len(self.label)
+
+  def __getitem__(self, indices: np.ndarray) -> Arrays:
+    return {"label": self.label[indices]}
+
+  def arrays(self) -> Arrays:
+    """Raises an InputError: parts are not examples by themselves."""
+    raise InputError("parts of examples are read through `whole`")
+
+  def some(self, indices: np.ndarray) -> "Parts":
+    """Returns the parts at `indices`."""
+    fields = self.row[indices], self.part[indices], self.label[indices]
+    return Parts(self.whole, *fields)
+
+
 def threads() -> int:
   """Returns how many threads decode images: one per core, at most 32."""
   return min(32, os.cpu_count() or 1)
@@ -170,51 +228,6 @@ def skipped_message(data: DataSet, *, shown: int = 5) -> str:
     f"{data.name}: skipped {len(skipped)} unreadable image"
     f"{'s' if len(skipped) > 1 else ''}: {'; '.join(skipped[:shown])}{more}"
   )
-
-
-def check_images(images: Any, *, name: str = "input") -> None:
-  """Checks a batch of images before anything is computed from it.
-
-  Args:
-    images: [batch, height, width, channels], uint8 or float in [0, 1]; or a batch
-      dict, of which `input` is checked.
-    name: what the message calls the images.
-
-  Raises:
-    InputError: for another rank or type, no images, values that are not finite or
-      out of range.
-  """
-  if isinstance(images, dict):
-    if "input" not in images:
-      raise InputError(f"a batch needs the key 'input'; it has {sorted(images)}")
-    images = images["input"]
-  images = np.asarray(images)
-  if images.ndim != 4:
-    raise InputError(
-      f"{name} has shape {images.shape}; images are [batch, height, width, channels]"
-    )
-  if images.size == 0:
-    raise InputError(f"{name} has shape {images.shape}: there are no images in it")
-  _check_values(images, name=name)
-
-
-def _check_values(images, *, name):
-  """Raises unless `images` is uint8, or float with all values in [0, 1]."""
-  if images.dtype == np.uint8:
-    return
-  if images.dtype.kind != "f" and images.dtype.name != "bfloat16":
-    raise InputError(
-      f"{name} is {images.dtype}; images are uint8 in 0..255 or float in [0, 1]"
-    )
-  with np.errstate(invalid="ignore"):
-    low, high = float(images.min()), float(images.max())
-  if np.isnan(low):
-    raise InputError(f"{name} holds NaN; images are float in [0, 1] or uint8")
-  if low < 0.0 or high > 1.0:
-    raise InputError(
-      f"{name} has values from {low:g} to {high:g}; float images are in [0, 1]"
-      " (divide by 255, or pass uint8)"
-    )
 
 
 def blank(shape: str) -> DataSet:

@@ -23,6 +23,7 @@ from jaxssl.evals.finetune import (
   finetune,
   finetune_line,
   label_subset,
+  not_tunable,
 )
 from jaxssl.evals.knn import knn_accuracy, knn_predict
 from jaxssl.evals.linear_probe import (
@@ -31,6 +32,14 @@ from jaxssl.evals.linear_probe import (
   linear_accuracy,
   probe_predict,
 )
+from jaxssl.evals.ranking import (
+  hit_rate,
+  ndcg,
+  next_item_scores,
+  popularity,
+  target_ranks,
+)
+from jaxssl.evals.retrieval import recall, retrieval
 from jaxssl.evals.seeds import mean_table
 from jaxssl.evals.table import (
   PROTOCOLS,
@@ -42,6 +51,12 @@ from jaxssl.evals.table import (
   evaluate_runs,
   raw_name,
   unusable,
+)
+from jaxssl.evals.zero_shot import (
+  class_vectors,
+  prompts,
+  zero_shot,
+  zero_shot_accuracy,
 )
 
 __all__ = [
@@ -56,6 +71,7 @@ __all__ = [
   "as_text",
   "check_labelled",
   "check_recipe",
+  "class_vectors",
   "collapse_measures",
   "effective_rank",
   "evaluate",
@@ -68,19 +84,30 @@ __all__ = [
   "finetune",
   "finetune_line",
   "fit_probe",
+  "hit_rate",
   "knn_accuracy",
   "knn_predict",
   "label_subset",
   "lidar",
   "linear_accuracy",
   "mean_table",
+  "ndcg",
+  "next_item_scores",
+  "not_tunable",
+  "popularity",
   "probe_predict",
+  "prompts",
   "prototype_entropy",
   "prototype_perplexity",
   "rankme",
   "raw_name",
+  "recall",
+  "retrieval",
   "spread",
+  "target_ranks",
   "uniformity",
   "unusable",
   "verdict",
+  "zero_shot",
+  "zero_shot_accuracy",
 ]

@@ -7,10 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxssl.data.sources import Parts
 from jaxssl.errors import InputError
 
 PyTree = Any
-Encode = Callable[[PyTree], jax.Array]
+Encode = Callable[..., jax.Array]  # of `Parts`: called with patches=True as second
 
 
 def extract(
@@ -23,7 +24,7 @@ def extract(
   Args:
     encode: inputs [batch, ...] -> features [batch, dim], jitted by the caller.
     source: a data source (`len(source)`, `source[indices]` -> {"input", "label"}),
-      a dict of such arrays, or one array of inputs, rows first.
+      a dict of such arrays, one array of inputs, rows first, or `Parts` of examples.
     batch: examples a call.
 
   Returns:
@@ -33,6 +34,8 @@ def extract(
   Raises:
     InputError: if there is nothing to encode, or features have no dimension.
   """
+  if isinstance(source, Parts):
+    return _extract_parts(encode, source, batch), source.label.astype(np.int32)
   features, labels = [], []
   for start in range(0, _rows(source), batch):
     indices = np.arange(start, min(start + batch, _rows(source)))
@@ -42,6 +45,14 @@ def extract(
     labels.append(rows.get("label"))
   labels = None if labels[0] is None else np.concatenate(labels).astype(np.int32)
   return np.concatenate(features), labels
+
+
+def _extract_parts(encode, source, batch):
+  """Features of the parts of examples, [n, dim]."""
+  rows, where = np.unique(source.row, return_inverse=True)
+  taken = source.whole[rows]
+  whole, _ = extract(lambda x: encode(x, True), taken, batch=min(batch, len(rows)))
+  return whole[where, source.part]
 
 
 def check_labelled(features: np.ndarray, labels: np.ndarray, *, classes: int) -> None:

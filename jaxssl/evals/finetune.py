@@ -20,6 +20,7 @@ import optax
 
 from jaxssl import optim
 from jaxssl.data.loader import prefetch
+from jaxssl.data.sources import Parts
 from jaxssl.errors import InputError
 from jaxssl.evals.features import check_labelled, extract
 from jaxssl.evals.table import unusable
@@ -131,9 +132,10 @@ def finetune(
     InputError: if there are no labels or no test split, a setting is out of its
       range, or `encode` is jitted.
   """
-  if reason := unusable(data_set):
+  if reason := not_tunable(data_set):
     raise InputError(reason)
   check_recipe(recipe, fractions=[fraction])
+  data_set = data_set.scored
   labels = _labels(data_set.train)
   rows = label_subset(labels, fraction=fraction, seed=seed)
   tuned = _fit(
@@ -148,6 +150,17 @@ def finetune(
     watch=watch,
   )
   return _accuracy(encode, tuned, data_set.test)
+
+
+def not_tunable(data_set: Any) -> str:
+  """Returns why nothing can be fine-tuned on a data set, or "" if it can."""
+  scored = data_set.scored
+  if isinstance(scored.train, Parts):
+    return (
+      f"The labels of {scored.name} are of parts of examples; whole encoders are "
+      "fine-tuned on examples only."
+    )
+  return unusable(data_set)
 
 
 def label_subset(labels: np.ndarray, *, fraction: float, seed: int) -> np.ndarray:

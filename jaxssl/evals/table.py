@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxssl.errors import InputError, nearest
@@ -13,7 +11,6 @@ from jaxssl.evals.features import Encode, extract
 from jaxssl.evals.few_label import few_label
 from jaxssl.evals.knn import knn_accuracy
 from jaxssl.evals.linear_probe import linear_accuracy
-from jaxssl.ops.numerics import to_float
 
 PROTOCOLS = {
   "knn": "kNN: 20 nearest neighbours by cosine, weights exp(cosine / 0.07)",
@@ -31,7 +28,6 @@ PROTOCOLS = {
   ),
 }
 PER_CLASS = (1, 5, 10)
-SIDE = 32  # larger images are shrunk to this before their pixels count as features
 
 
 class Table(NamedTuple):
@@ -63,7 +59,7 @@ def evaluate(
   Args:
     encode: trained encoder, inputs [batch, ...] -> features [batch, dim], jitted.
     untrained_encode: the same encoder as it was initialised.
-    data_set: a data set with `name`, `train`, `test` and `classes`.
+    data_set: a `DataSet`; what is scored is its probe, where it has one.
     protocols: any of "knn", "linear", "few-label", "clusters".
 
   Returns:
@@ -101,7 +97,7 @@ def evaluate_runs(
   if reason := unusable(data_set):
     return [Table([], described, reason) for _ in encoders]
   row = lambda name, f: evaluate_row(name, f, data_set, protocols=protocols)
-  raw, tables = row(raw_name(data_set), raw_features), []
+  raw, tables = row(raw_name(data_set), data_set.kind.raw), []
   for trained, untrained in encoders:
     own = [row("untrained encoder", untrained), row("trained encoder", trained)]
     tables.append(Table([raw, *own], described, ""))
@@ -127,8 +123,9 @@ def evaluate_row(
     A dict as `Table` describes it.
   """
   _check_protocols(protocols)
-  data = (*extract(encode, data_set.train), *extract(encode, data_set.test))
-  classes = len(data_set.classes) or int(max(data[1].max(), data[3].max())) + 1
+  scored = data_set.scored
+  data = (*extract(encode, scored.train), *extract(encode, scored.test))
+  classes = len(scored.classes) or int(max(data[1].max(), data[3].max())) + 1
   row = {"features": name}
   if "knn" in protocols:
     row["knn"] = knn_accuracy(*data, k=min(20, len(data[1])), classes=classes)
@@ -139,16 +136,6 @@ def evaluate_row(
   if "clusters" in protocols:
     row["clusters"] = cluster_accuracy(*data[2:], classes=classes)
   return row
-
-
-@jax.jit
-def raw_features(inputs: Any) -> jax.Array:
-  """Inputs as they are, float32 [batch, values]; pixels in [0, 1].
-
-  Images with a side above 32 pixels are shrunk to 32 along that side.
-  """
-  leaves = [_shrink(x).astype(jnp.float32) for x in jax.tree.leaves(to_float(inputs))]
-  return jnp.concatenate([x.reshape(len(x), -1) for x in leaves], axis=1)
 
 
 def as_text(table: Table) -> str:
@@ -213,31 +200,20 @@ def _tuned(row, shares):
 
 def unusable(data_set: Any) -> str:
   """Returns why accuracies cannot be measured on a data set, or "" if they can."""
-  if data_set.test is None or not len(data_set.test):
+  scored = data_set.scored
+  if scored.test is None or not len(scored.test):
     return (
-      f"{data_set.name} has no test split, so there is nothing to score: put test/ "
+      f"{scored.name} has no test split, so there is nothing to score: put test/ "
       "beside train/ in a folder, or x_test and y_test into an .npz."
     )
-  if any("label" not in s[np.arange(1)] for s in (data_set.train, data_set.test)):
-    return f"{data_set.name} has no labels, so there is no accuracy to measure."
+  if any("label" not in s[np.arange(1)] for s in (scored.train, scored.test)):
+    return f"{scored.name} has no labels, so there is no accuracy to measure."
   return ""
 
 
 def raw_name(data_set: Any) -> str:
   """Returns what the row of a data set's inputs themselves is called."""
-  shapes = [x.shape for x in jax.tree.leaves(data_set.train[np.arange(1)]["input"])]
-  if any(len(s) < 4 for s in shapes):
-    return "raw inputs"
-  shrunk = any(max(s[-3:-1]) > SIDE for s in shapes)
-  return f"raw pixels at most {SIDE}x{SIDE}" if shrunk else "raw pixels"
-
-
-def _shrink(x):
-  if x.ndim < 4 or max(x.shape[-3:-1]) <= SIDE:
-    return x
-  height, width = (min(side, SIDE) for side in x.shape[-3:-1])
-  shape = (*x.shape[:-3], height, width, x.shape[-1])
-  return jax.image.resize(x, shape, "linear")
+  return data_set.kind.raw_name(data_set.train[np.arange(1)]["input"])
 
 
 def _check_protocols(protocols):

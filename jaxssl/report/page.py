@@ -4,7 +4,6 @@
 code, no network, and the same inputs give the same bytes.
 """
 
-import base64
 import importlib.resources
 import re
 from collections.abc import Mapping, Sequence
@@ -15,8 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxssl.data.kinds import Tile
 from jaxssl.errors import InputError
-from jaxssl.report import plots, scores
+from jaxssl.report import plots, scores, tiles
 from jaxssl.report.curves import CURVES, MEASURES, own_curves
 
 SMALL = (2.3, 1.6)  # inches of a measure's curve: four in a row
@@ -38,11 +38,11 @@ def write(
   config: Mapping[str, Any] | None = None,
   metrics: Sequence[Mapping[str, Any]] = (),
   evaluation: Sequence[Mapping[str, Any]] = (),
-  views: np.ndarray | None = None,
-  pictures: Mapping[str, np.ndarray] | None = None,
+  views: np.ndarray | Sequence[Sequence[Tile]] | None = None,
+  pictures: Mapping[str, np.ndarray | Sequence[Sequence[Tile]]] | None = None,
   embedding: np.ndarray | None = None,
   labels: np.ndarray | None = None,
-  images: np.ndarray | None = None,
+  examples: np.ndarray | Sequence[Tile] | None = None,
   neighbours: np.ndarray | None = None,
   classes: Sequence[str] = (),
   environment: Mapping[str, Any] | None = None,
@@ -64,12 +64,14 @@ def write(
       ...}}, what is missing left out; of several seeds also "knn_std" and its like,
       and "seeds": [seed, ...]; the first row is the run's own features, the others
       are what to compare with.
-    views: [n, 1 + views, h, w, c], each original before its views.
+    views: a row of tiles for each example, the original before its views; of images
+      it may be [n, 1 + views, h, w, c].
     pictures: what the method made of test examples, by a caption that names the
-      columns ("original | rebuilt"): [n, columns, h, w, c].
+      columns ("original | rebuilt"): rows of tiles as `views`.
     embedding: [n, dim] features of test examples.
     labels: [n] classes of those examples; negative: not known.
-    images: [n, h, w, c] those examples, where they are images.
+    examples: [n] tiles of those examples, of images also [n, h, w, c]; None where
+      they have no looks of their own.
     neighbours: [m, 1 + k] rows of these: a query, then its nearest.
     classes: their names, in the order of the labels.
     environment: versions, device and so on; `wall_time_s` is shown as a duration.
@@ -79,10 +81,10 @@ def write(
     The path of the page.
 
   Raises:
-    InputError: `labels`, `embedding` and `images` disagree on n, or a neighbour is
+    InputError: `labels`, `embedding` and `examples` disagree on n, or a neighbour is
       not one of them.
   """
-  _check_rows(labels, embedding, images, neighbours)
+  _check_rows(labels, embedding, examples, neighbours)
   parts = (
     _evaluation(evaluation),
     _curves(metrics, evaluation),
@@ -90,7 +92,7 @@ def write(
     _views(views),
     *(_made(caption, images) for caption, images in (pictures or {}).items()),
     _map(embedding, labels, classes),
-    _neighbours(neighbours, labels, images, classes),
+    _neighbours(neighbours, labels, examples, classes),
     _pairs("Configuration", _flatten(config or {})),
     _pairs("Environment", _environment(environment or {})),
   )
@@ -102,8 +104,8 @@ def write(
   return page
 
 
-def _check_rows(labels, embedding, images, neighbours):
-  named = {"labels": labels, "embedding": embedding, "images": images}
+def _check_rows(labels, embedding, examples, neighbours):
+  named = {"labels": labels, "embedding": embedding, "examples": examples}
   sizes = {name: len(x) for name, x in named.items() if x is not None}
   if len(set(sizes.values())) > 1:
     raise InputError(f"These must have the same number of rows: {sizes}.")
@@ -233,7 +235,7 @@ def _panel(curve, metrics, evaluation, *, inches=(4.4, 2.3)) -> Part | None:
   about = escape(curve.about + _dashed(references))
   caption = f'<p class="caption">{escape(said)}<br>{about}</p>'
   html = f"<figcaption><h3>{escape(curve.title)}</h3>{caption}</figcaption>"
-  picture = _picture(drawn, f"{curve.title} over the training steps. {said}")
+  picture = tiles.themed(drawn, f"{curve.title} over the training steps. {said}")
   return Part(f"<figure>{html}{picture}</figure>", _files(curve.key, drawn))
 
 
@@ -281,49 +283,45 @@ def _files(name, drawn):
   }
 
 
-def _picture(drawn, alt):
-  dark = f'media="(prefers-color-scheme: dark)" srcset="{_inline(drawn["dark"])}"'
-  return f"<picture><source {dark}>{_image(drawn['light'], alt)}</picture>"
-
-
-def _image(png, alt, *, kind="plot"):
-  return f'<img class="{kind}" src="{_inline(png)}" alt="{escape(alt)}">'
-
-
-def _inline(png):
-  return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
-
-
 # ----------------------------------------------------------------------------------
 # Views, map and neighbours.
 
 
 def _views(views) -> Part:
   title = "Views"
-  if views is None or np.ndim(views) != 5 or not len(views):
-    return _missing(title, "The views of this run are not images, or none were drawn.")
-  views = plots.to_bytes(views)
-  alt = f"A training image and {views.shape[1] - 1} views of it."
-  about = "What training sees: an image of the data set, then random views of it."
-  html = _section(title, _strips(views, alt), about=about)
-  return Part(html, {"views.png": plots.sheet(views)})
+  if views is None or not len(views):
+    return _missing(title, "No views of this run were drawn.")
+  count = len(views[0]) - 1
+  alt = f"A training example and {count} views of it."
+  about = "What training sees: an example of the data set, then random views of it."
+  if not count:
+    about = "What training sees: examples of the data set; views have another form."
+  names = ["example", *(f"view {i + 1}" for i in range(count))]
+  html, files = _rows_of(views, "views.png", alt, names)
+  return Part(_section(title, html, about=about), files)
 
 
-def _strips(images, alt):
-  strips = [_image(plots.sheet(row[None]), alt, kind="strip") for row in images]
-  columns = images.shape[1]
-  return f'<div class="strips" style="--columns: {columns}">{"".join(strips)}</div>'
+def _rows_of(rows, file, alt, names):
+  """Rows of tiles as HTML, and as a picture where all are images of one shape."""
+  if not tiles.are_images(rows):
+    captions = [("name", name) for name in names]
+    html = "".join(tiles.as_row(row, captions) for row in rows)
+    return f'<div class="neighbours">{html}</div>', {}
+  images = plots.to_bytes(np.asarray(rows))
+  strips = [tiles.image(plots.sheet(r[None]), alt, kind="strip") for r in images]
+  style = f"--columns: {images.shape[1]}"
+  html = f'<div class="strips" style="{style}">{"".join(strips)}</div>'
+  return html, {file: plots.sheet(images)}
 
 
-def _made(caption, images) -> Part:
-  images = plots.to_bytes(images)
+def _made(caption, rows) -> Part:
   title = caption[:1].upper() + caption[1:]
   about = "What the method makes of examples that it wasn't trained on."
   if caption == "samples":
     about = "Drawn from the prior, not from any example."
-  html = _section(title, _strips(images, caption), about=about)
   name = re.sub("[^a-z0-9]+", "_", caption.lower()).strip("_")
-  return Part(html, {f"{name}.png": plots.sheet(images)})
+  html, files = _rows_of(rows, f"{name}.png", caption, caption.split(" | "))
+  return Part(_section(title, html, about=about), files)
 
 
 def _map(embedding, labels, classes) -> Part:
@@ -342,7 +340,7 @@ def _map(embedding, labels, classes) -> Part:
     for theme, colours in plots.THEMES.items()
   }
   alt = f"t-SNE of the features of {len(rows)} test examples{_coloured(labels)}."
-  figure = f"<figure>{_picture(drawn, alt)}</figure>"
+  figure = f"<figure>{tiles.themed(drawn, alt)}</figure>"
   html = f'<div class="map">{figure}{_legend(taken, count, classes)}</div>'
   return Part(
     _section(title, html, about=_about_map(rows, labels, count)), _files("map", drawn)
@@ -388,20 +386,23 @@ def _class_name(label, classes):
   return str(classes[label]) if label < len(classes) else f"class {label}"
 
 
-def _neighbours(neighbours, labels, images, classes) -> Part:
+def _neighbours(neighbours, labels, examples, classes) -> Part:
   title = "Nearest neighbours"
   if neighbours is None or not np.size(neighbours):
     return _missing(title, "No neighbours were given.")
-  if images is None or np.ndim(images) != 4:
-    return _missing(title, "The examples of this run are not images.")
+  if examples is None:
+    return _missing(title, "Parts of examples have no looks of their own.")
   neighbours = np.asarray(neighbours)
-  pictures = plots.to_bytes(np.asarray(images)[neighbours])
+  chosen = [[examples[i] for i in row] for row in neighbours.tolist()]
+  images = tiles.are_images(chosen)
+  if images:  # of all of them together: one stretch of the values
+    chosen = plots.to_bytes(np.asarray(chosen))
   shown = None if labels is None else np.asarray(labels)[neighbours]
   captions = _captions(neighbours, shown, classes)
-  rows = [_row(*row) for row in zip(pictures, captions, strict=True)]
+  rows = [tiles.as_row(*row) for row in zip(chosen, captions, strict=True)]
   html = f'<div class="neighbours">{"".join(rows)}</div>'
   about = "Left a test example, then its nearest by the cosine of the features."
-  files = {"neighbours.png": plots.sheet(pictures)}
+  files = {"neighbours.png": plots.sheet(chosen)} if images else {}
   return Part(_section(title, html, about=about + _agreement(shown)), files)
 
 
@@ -429,20 +430,6 @@ def _agreement(labels):
   known = (query >= 0) & (nearest >= 0)
   same = int((known & (query == nearest)).sum())
   return f" Of these {int(known.sum())} neighbours {same} are of the query's class."
-
-
-def _row(pictures, captions):
-  cells = [_tile(*cell) for cell in zip(pictures, captions, strict=True)]
-  return f'<div class="row">{"".join(cells)}</div>'
-
-
-def _tile(picture, caption):
-  kind, text = caption
-  alt = f"{'Query' if kind == 'query' else 'Neighbour'}: {text}"
-  image = _image(plots.sheet(picture[None, None]), alt, kind="tile")
-  return (
-    f'<figure>{image}<figcaption class="{kind}">{escape(text)}</figcaption></figure>'
-  )
 
 
 # ----------------------------------------------------------------------------------

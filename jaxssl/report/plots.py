@@ -168,6 +168,43 @@ def scatter(
   return _png(figure)
 
 
+def graph(
+  places: np.ndarray, edges: np.ndarray, colours: np.ndarray, *, theme: Theme
+) -> bytes:
+  """Draws a graph: edges as lines, nodes as points coloured by class.
+
+  Args:
+    places: [nodes, 2]; the axes carry no meaning and are not drawn.
+    edges: int [2, edges].
+    colours: int [nodes], a class each; negative: none.
+    theme: the colours.
+
+  Returns:
+    A PNG file.
+  """
+  from matplotlib.collections import LineCollection
+
+  figure, axes = _figure((3.2, 3.0), (0.01, 0.01, 0.98, 0.98), theme)
+  lines = places[edges.T]
+  axes.add_collection(LineCollection(lines, colors=theme.line, linewidths=0.5))
+  classes = max(int(colours.max(initial=-1)) + 1, 1)
+  shown = _point_colours(colours, len(places), classes, theme)
+  axes.scatter(*places.T, s=9, c=shown, linewidths=0, zorder=2)
+  axes.set_axis_off()
+  axes.set_aspect("equal", adjustable="datalim")
+  return _png(figure)
+
+
+def spectrum(values: np.ndarray) -> bytes:
+  """Draws [time, bands], time to the right, low bands below, larger values brighter."""
+  from matplotlib import colormaps
+
+  x = np.nan_to_num(np.asarray(values, np.float32)).T[::-1]
+  spread = max(float(x.max() - x.min()), 1e-9)
+  colours = colormaps["magma"]((x - x.min()) / spread)[..., :3]
+  return sheet(np.round(255 * colours).astype(np.uint8)[None, None])
+
+
 def _point_colours(labels, n, classes, theme):
   if labels is None:
     return [theme.accent] * n
@@ -206,13 +243,13 @@ def to_bytes(images: np.ndarray) -> np.ndarray:
   return images if colour else np.repeat(images[..., :1], 3, axis=-1)
 
 
-def sheet(images: np.ndarray) -> bytes:
+def sheet(images: np.ndarray, *, apart: bool = True) -> bytes:
   """Lays images out in rows and columns, small ones enlarged pixel by pixel.
-
-  The first column stands apart: originals before views, queries before neighbours.
 
   Args:
     images: [rows, columns, height, width, channels] for `to_bytes`.
+    apart: whether the first column stands apart: originals before views, queries
+      before neighbours.
 
   Returns:
     A PNG file with transparent gaps.
@@ -223,7 +260,7 @@ def sheet(images: np.ndarray) -> bytes:
     raise InputError(f"sheet needs [rows, columns, h, w, c], not {images.shape}.")
   rows = [[_tile(image) for image in row] for row in to_bytes(images)]
   width, height = (side + GAP for side in rows[0][0].size)
-  lefts = [x * width + (2 * GAP if x else 0) for x in range(len(rows[0]))]
+  lefts = [x * width + (2 * GAP if x and apart else 0) for x in range(len(rows[0]))]
   size = (lefts[-1] + width - GAP, len(rows) * height - GAP)
   canvas = Image.new("RGBA", size, (0, 0, 0, 0))
   for y, row in enumerate(rows):

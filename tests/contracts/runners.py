@@ -20,10 +20,16 @@ CASES = {case.name: case for case in cases.CASES}
 
 
 @functools.cache
+def batch(name: str, *, rows: int = cases.BATCH):
+  """What a row of the table trains on."""
+  return CASES[name].batch(rows=rows)
+
+
+@functools.cache
 def first_state(name: str, norm: str):
   """The state before the first step."""
   init = functools.partial(core.init_state, method(name, norm), cases.optimiser())
-  return jax.jit(init)(jax.random.key(0), cases.batch())
+  return jax.jit(init)(jax.random.key(0), batch(name))
 
 
 @functools.cache
@@ -53,7 +59,7 @@ def copy(state):
 def placed(name: str, norm: str, mesh):
   """The first state and the batch on a mesh."""
   state = jax.device_put(copy(first_state(name, norm)), replicated(mesh))
-  return state, jax.device_put(cases.batch(), rows_sharded(mesh))
+  return state, jax.device_put(batch(name), rows_sharded(mesh))
 
 
 def split(name: str, norm: str):
@@ -85,9 +91,9 @@ def run_pmap(name: str, norm: str, steps: int):
   state = jax.tree.map(
     lambda x: jnp.broadcast_to(x, (8, *x.shape)), first_state(name, norm)
   )
-  batch = jax.tree.map(lambda x: x.reshape(8, -1, *x.shape[1:]), cases.batch())
+  rows = jax.tree.map(lambda x: x.reshape(8, -1, *x.shape[1:]), batch(name))
   for _ in range(steps):
-    state, _ = pmapped(name, norm)(state, batch)
+    state, _ = pmapped(name, norm)(state, rows)
   return jax.device_get(strip(jax.tree.map(lambda x: x[0], state)))
 
 
@@ -102,7 +108,7 @@ def run_accumulated(name: str, norm: str, micro: int, steps: int):
   """The state after some steps in micro-batches."""
   state = first_state(name, norm)
   for _ in range(steps):
-    state, _ = accumulated(name, norm, micro)(state, cases.batch())
+    state, _ = accumulated(name, norm, micro)(state, batch(name))
   return jax.device_get(strip(state))
 
 
@@ -115,7 +121,7 @@ def scanned(name: str, norm: str, steps: int):
 
 def run_scanned(name: str, norm: str, steps: int):
   """The state after some steps in one dispatch, every one on the whole batch."""
-  data = {n: x for n, x in cases.batch().items() if n != "index"}
+  data = {n: x for n, x in batch(name).items() if n != "index"}
   indices = jnp.tile(jnp.arange(cases.BATCH, dtype=jnp.int32), (steps, 1))
   state, metrics = scanned(name, norm, steps)(first_state(name, norm), data, indices)
   assert metrics["loss"].shape == (steps,)
@@ -144,11 +150,11 @@ def gradient(run) -> np.ndarray:
 def flops_of_accumulated(name: str, norm: str, *, micro: int) -> float:
   """FLOPs per device of a step in micro-batches on a mesh of 8."""
   mesh = data_mesh()
-  batch = cases.batch(rows=64)
+  rows = batch(name, rows=64)
   step = functools.partial(
     core.accumulated_step, method(name, norm), cases.optimiser(), micro
   )
   shardings = (replicated(mesh), rows_sharded(mesh))
   jitted_step = jax.jit(step, in_shardings=shardings)
-  compiled = jitted_step.lower(first_state(name, norm), batch).compile()
+  compiled = jitted_step.lower(first_state(name, norm), rows).compile()
   return compiled.cost_analysis()["flops"]

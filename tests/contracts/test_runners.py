@@ -33,7 +33,7 @@ def test_mesh_of_8_is_mesh_of_1(name):
 def test_state_split_over_fsdp_is_mesh_of_1(name):
   """Rows over 4 x 2 devices, parameters, optimiser, target and queue over 2."""
   step, mesh, state = runners.split(name, "batch")
-  batch = jax.device_put(cases.batch(), rows_sharded(mesh))
+  batch = jax.device_put(runners.batch(name), rows_sharded(mesh))
   for _ in range(EVERYDAY_STEPS):
     state, _ = step(state, batch)
   whole = [x.is_fully_replicated for x in jax.tree.leaves(state.params)]
@@ -105,12 +105,12 @@ def assert_same_gradient(first, *others):
 def test_runs_under_vmap_are_separate_runs(name):
   method, tx = runners.method(name, "layer"), cases.optimiser()
   keys = jax.random.split(jax.random.key(3), 2)
-  states = jax.jit(lambda k: core.init_runs(method, tx, k, cases.batch()))(keys)
-  states, _ = jax.jit(core.step_runs(method, tx))(states, cases.batch())
+  states = jax.jit(lambda k: core.init_runs(method, tx, k, runners.batch(name)))(keys)
+  states, _ = jax.jit(core.step_runs(method, tx))(states, runners.batch(name))
   step, _ = runners.jitted(name, "layer", 1)
-  init = jax.jit(lambda k: core.init_state(method, tx, k, cases.batch()))
+  init = jax.jit(lambda k: core.init_state(method, tx, k, runners.batch(name)))
   for i, key in enumerate(keys):
-    alone, _ = step(init(key), cases.batch())
+    alone, _ = step(init(key), runners.batch(name))
     assert_same(
       jax.tree.map(lambda x, i=i: x[i], runners.strip(states)), runners.strip(alone)
     )

@@ -1,5 +1,4 @@
 import json
-from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -9,6 +8,7 @@ import optax
 import pytest
 
 from jaxssl import optim
+from jaxssl.data import ArraySource, DataSet
 from jaxssl.errors import InputError
 from jaxssl.evals import (
   RECIPE,
@@ -33,30 +33,17 @@ def loose_types(strict_types):
     yield
 
 
-class Source(NamedTuple):
-  arrays: dict
-
-  def __len__(self):
-    return len(self.arrays["input"])
-
-  def __getitem__(self, indices):
-    return {name: x[indices] for name, x in self.arrays.items()}
-
-
-class Data(NamedTuple):
-  train: Any
-  test: Any
-  classes: tuple = ("dark", "light")
-  name: str = "toy"
-
-
 def two_classes(rows, seed):
   """Rows whose class is the sign of their first entry."""
   x = np.random.default_rng(seed).normal(size=(rows, 6)).astype(np.float32)
-  return Source({"input": x, "label": (x[:, 0] > 0).astype(np.int32)})
+  return ArraySource({"input": x, "label": (x[:, 0] > 0).astype(np.int32)})
 
 
-DATA = Data(two_classes(96, 0), two_classes(64, 1))
+def toy(train, test):
+  return DataSet("toy", train, test, ("dark", "light"))
+
+
+DATA = toy(two_classes(96, 0), two_classes(64, 1))
 
 
 class Net(nn.Module):
@@ -115,7 +102,7 @@ def test_larger_shares_hold_the_smaller_ones(digits):
 
 @pytest.mark.parametrize("norm", ["own", "flax"])
 def test_batch_norm_is_that_of_training(norm):
-  net, x = Net(norm), DATA.train.arrays["input"][:16]
+  net, x = Net(norm), DATA.train.arrays()["input"][:16]
   encode, v = made(net, x)
   train = in_training(encode, drop_path=0.0)
 
@@ -155,7 +142,7 @@ def test_stochastic_depth_rises_to_the_last_branch():
 
 
 def test_what_encode_depends_on_moves():
-  x = DATA.train.arrays["input"][:2]
+  x = DATA.train.arrays()["input"][:2]
   encode, v = made(Net(), x)
   v["params"]["Dense_0"]["kernel"] *= 0.0  # no gradient here, but it moves later
   split = _split(encode, v, x)
@@ -177,7 +164,7 @@ def test_what_has_its_gradient_stopped_stays():
 
 
 def test_labels_are_learned_and_the_variables_kept():
-  encode, v = made(Net(), DATA.train.arrays["input"][:2])
+  encode, v = made(Net(), DATA.train.arrays()["input"][:2])
   before = jax.tree.map(np.array, v)
   accuracy = finetune(encode, v, DATA, fraction=1.0, recipe=SHORT)
   assert accuracy > 85
@@ -187,7 +174,7 @@ def test_labels_are_learned_and_the_variables_kept():
 
 def test_steps_are_those_of_adamw_on_encoder_and_head():
   """Against a loop that has nothing of ours but the schedule."""
-  x, y = (DATA.train.arrays[n][:12] for n in ("input", "label"))
+  x, y = (DATA.train.arrays()[n][:12] for n in ("input", "label"))
   weights = jax.random.normal(jax.random.key(1), (6, 4))
   recipe = SHORT._replace(minimum_steps=10, learning_rate=0.01, label_smoothing=0.2)
   encode = lambda v, x: jnp.tanh(x @ v["w"])
@@ -253,13 +240,13 @@ def test_the_watch_sees_the_steps():
   encode = lambda v, x: x * v
   options = {"fraction": 0.1, "recipe": SHORT, "watch": Watch}
   finetune(encode, jnp.ones((1, 6)), DATA, **options)
-  rows = len(label_subset(DATA.train.arrays["label"], fraction=0.1, seed=0))
+  rows = len(label_subset(DATA.train.arrays()["label"], fraction=0.1, seed=0))
   assert seen == [(20, rows), *range(2, 21, 2), "end"]
 
 
 @pytest.mark.parametrize("warm", [False, True])
 def test_a_jitted_encode_hides_its_norms(warm):
-  x = DATA.train.arrays["input"][:1]
+  x = DATA.train.arrays()["input"][:1]
   encode, v = made(Net(), x)
   jitted = jax.jit(encode)
   if warm:
@@ -286,7 +273,7 @@ def test_settings_out_of_range(changed, words):
 
 
 def test_data_and_features_that_cannot_be_used():
-  unlabelled = Source({"input": DATA.train.arrays["input"]})
+  unlabelled = ArraySource({"input": DATA.train.arrays()["input"]})
   tune = lambda encode, data: finetune(encode, jnp.ones(()), data, fraction=1.0)
   for data, words in (
     (DATA._replace(test=None), "no test split"),

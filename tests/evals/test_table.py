@@ -1,42 +1,25 @@
 import json
-from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxssl.data import ArraySource, DataSet
+from jaxssl.data.kinds import raw_values
 from jaxssl.errors import InputError
 from jaxssl.evals import Table, as_markdown, as_text, evaluate, evaluate_row
-from jaxssl.evals.table import raw_features
-
-
-class Data(NamedTuple):
-  name: str
-  train: Any
-  test: Any
-  classes: tuple
-
-
-class Source(NamedTuple):
-  arrays: dict
-
-  def __len__(self):
-    return len(self.arrays["input"])
-
-  def __getitem__(self, indices):
-    return {name: x[indices] for name, x in self.arrays.items()}
 
 
 def source(pixels, labels):
   images = np.rint(255 * pixels).astype(np.uint8).reshape(-1, 8, 8, 1)
-  return Source({"input": images, "label": labels})
+  return ArraySource({"input": images, "label": labels})
 
 
 @pytest.fixture(scope="module")
 def data(digits):
   train, test = source(*digits[:2]), source(*digits[2:])
-  return Data("digits", train, test, tuple("0123456789"))
+  return DataSet("digits", train, test, tuple("0123456789"))
 
 
 @jax.jit
@@ -114,13 +97,13 @@ def test_only_the_protocols_asked_for(data):
 def test_small_sets_are_scored_as_far_as_they_go(digits):
   rows = [np.flatnonzero(digits.labels == c)[:6] for c in range(3)]
   part = source(digits.train[np.concatenate(rows)], np.repeat(np.arange(3), 6))
-  row = evaluate_row("pixels", pixels, Data("small", part, part, ()))
+  row = evaluate_row("pixels", pixels, DataSet("small", part, part, ()))
   assert list(row["few_label"]) == ["1", "5"]
   assert row["linear"] == 100.0
 
 
 def test_data_that_cannot_be_scored_is_explained(data):
-  unlabelled = Source({"input": data.train.arrays["input"]})
+  unlabelled = ArraySource({"input": data.train.arrays()["input"]})
   for part, words in (
     (data._replace(test=None), "digits has no test split"),
     (data._replace(test=source(np.ones((0, 64)), np.ones(0))), "no test split"),
@@ -132,19 +115,21 @@ def test_data_that_cannot_be_scored_is_explained(data):
     assert as_text(table) == as_markdown(table) == table.reason
 
 
-def test_raw_features_of_images_and_of_anything_else():
+def test_raw_values_of_images_and_of_anything_else():
   image = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
-  np.testing.assert_allclose(raw_features(image), image.reshape(2, -1) / 255, rtol=1e-6)
+  np.testing.assert_allclose(raw_values(image), image.reshape(2, -1) / 255, rtol=1e-6)
   tree = {"a": np.ones((2, 3), np.float32), "b": np.array([4, 5])}
   expected = [[1, 1, 1, 4], [1, 1, 1, 5]]
-  np.testing.assert_array_equal(raw_features(tree), expected)
+  np.testing.assert_array_equal(raw_values(tree), expected)
 
 
 def test_large_images_are_shrunk_before_they_count_as_features(digits):
   large = np.full((20, 96, 40, 1), 51, np.uint8)
-  features = raw_features(large)
+  features = raw_values(large)
   assert features.shape == (20, 32 * 32)
   np.testing.assert_allclose(features, 0.2, rtol=1e-5)
-  part = Source({"input": large, "label": np.arange(20) % 2})
-  table = evaluate(brightness, brightness, Data("x", part, part, ()), protocols=["knn"])
+  part = ArraySource({"input": large, "label": np.arange(20) % 2})
+  table = evaluate(
+    brightness, brightness, DataSet("x", part, part, ()), protocols=["knn"]
+  )
   assert table.rows[0]["features"] == "raw pixels at most 32x32"

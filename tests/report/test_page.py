@@ -84,7 +84,7 @@ def run():
     "pictures": {"original | rebuilt": rng.uniform(size=(2, 2, 8, 8, 1))},
     "embedding": embedding,
     "labels": np.arange(20) % 4,
-    "images": rng.uniform(size=(20, 8, 8, 1)),
+    "examples": rng.uniform(size=(20, 8, 8, 1)),
     "neighbours": report.neighbours_of(embedding, queries=np.arange(2), k=3),
     "classes": ("zero", "one", "two", "three"),
     "environment": {"jax": "0.10.2", "wall_time_s": 192.4},
@@ -304,7 +304,7 @@ def test_every_part_but_the_title_may_be_missing(tmp_path):
   ids=ORDER,
 )
 def test_a_missing_part_leaves_the_others(empty, tmp_path):
-  few = {name: run()[name] for name in ("views", "labels", "images", "neighbours")}
+  few = {name: run()[name] for name in ("views", "labels", "examples", "neighbours")}
   metrics = [{"step": 0, "loss": 1.0, "rankme": 3.0}]
   full = {"metrics": metrics, "embedding": np.eye(20), **few}
   full |= {name: run()[name] for name in ("evaluation", "config", "environment")}
@@ -314,14 +314,14 @@ def test_a_missing_part_leaves_the_others(empty, tmp_path):
 
 
 def test_without_labels_the_map_has_one_colour_and_no_legend(tmp_path):
-  parts = {name: run()[name] for name in ("embedding", "images", "neighbours")}
+  parts = {name: run()[name] for name in ("embedding", "examples", "neighbours")}
   page = write_text(tmp_path, **parts)
   assert 'class="legend"' not in page and "The colours are" not in page
   assert 'alt="Query: 0"' in page and "query&#x27;s class" not in page
 
 
 def test_labels_that_are_not_known_are_not_counted_as_wrong(tmp_path):
-  parts = {name: run()[name] for name in ("embedding", "images", "classes")}
+  parts = {name: run()[name] for name in ("embedding", "examples", "classes")}
   labels = np.array([0, 0, 1, -1] + [2] * 16)
   parts["neighbours"] = np.array([[0, 1, 2, 3]])
   page = write_text(tmp_path, labels=labels, **parts)
@@ -341,11 +341,9 @@ def test_many_classes_have_no_legend(tmp_path):
   assert "12 of them, too many for a legend" in page and 'class="legend"' not in page
 
 
-def test_other_data_than_images_are_left_out(tmp_path):
-  parts = {"images": np.zeros((20, 16)), "views": np.zeros((3, 2, 16))}
-  page = write_text(tmp_path, neighbours=run()["neighbours"], **parts)
-  assert "The examples of this run are not images." in page
-  assert "The views of this run are not images" in page
+def test_parts_of_examples_have_no_neighbours(tmp_path):
+  page = write_text(tmp_path, neighbours=run()["neighbours"])
+  assert "Parts of examples have no looks of their own." in page
 
 
 @pytest.mark.parametrize(
