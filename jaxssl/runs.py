@@ -150,7 +150,7 @@ def train_step(experiment: Experiment, *, unroll: bool | None = None) -> core.St
 
 def first_state(experiment: Experiment) -> Callable[[], core.TrainState]:
   """Returns a function that makes the run's first state."""
-  batch = example_batch(experiment, 2)
+  batch = example_batch(experiment, min(2, experiment.run.batch))
   return lambda: init_state(experiment, jax.tree.map(jnp.zeros_like, batch))
 
 

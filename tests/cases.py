@@ -15,12 +15,21 @@ from jaxssl.core import Method
 from jaxssl.models.siamese import Siamese
 from jaxssl.ops import cosine_ema
 from tests import (
+  audio_cases,
+  caption_cases,
   generative_cases,
+  graph_cases,
   masked_cases,
   predictive_cases,
   restoration_cases,
+  sounding_cases,
+  speech_cases,
+  table_cases,
   targets_cases,
+  text_cases,
   token_cases,
+  video_cases,
+  word_cases,
 )
 
 BATCH, SIDE, DIM = 16, 8, 12
@@ -225,6 +234,17 @@ OTHERS = (
   masked_cases,
   targets_cases,
 )
+KINDS = (  # of examples other than images
+  text_cases,
+  word_cases,
+  caption_cases,
+  audio_cases,
+  speech_cases,
+  video_cases,
+  sounding_cases,
+  graph_cases,
+  table_cases,
+)
 CASES = (
   _case("simclr", methods.simclr, temperature=0.2),
   _case(
@@ -329,17 +349,26 @@ CASES = (
   Case("dinov2", token_cases.make_dinov2, token_cases.frozen),
   Case("ijepa", token_cases.make_ijepa, token_cases.frozen),
   Case("distill", token_cases.make_distill, token_cases.frozen),
-  *(Case(*row) for module in OTHERS for row in module.ROWS),
+  *(Case(*row) for module in (*OTHERS, *KINDS) for row in module.ROWS),
 )
 NAMES = tuple(case.name for case in CASES)
 FIRST = NAMES[:6]  # of which the everyday suite runs everything
-ALONE = {row[0] for module in OTHERS for row in module.ROWS}  # rows don't meet
-JOINT = (
+ALONE = {row[0] for module in (*OTHERS, *KINDS) for row in module.ROWS}
+JOINT = (  # rows meet; and one of each family and kind where most don't
   *(n for n in NAMES if n not in ALONE),
   "gan",
   "mae",
   "rotation",
   "colorization",
+  "clip",
+  "cpc_audio",
+  "wav2vec2",
+  "hubert",
+  "tcn",
+  "alignment",
+  "graphcl",
+  "bert",
+  "simcse",
 )
 
 

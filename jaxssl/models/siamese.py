@@ -192,7 +192,8 @@ def _apply_group(net, params, stats, views, keys, *, start):
 
 
 def _merge(x):
-  return x.reshape(-1, *x.shape[2:])
+  rows = x.shape[0] * x.shape[1]  # not -1: a table may have no categorical columns
+  return x.reshape(rows, *x.shape[2:])
 
 
 def apply_with_patches(

@@ -1,0 +1,316 @@
+"""Graphs in files: an .npz, a folder with a list of edges, a folder of many graphs."""
+
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxssl.data.sources import _open_npz as open_npz
+from jaxssl.errors import InputError, nearest
+from jaxssl.ops.graphs import Graph
+
+ENDINGS = (".csv", ".txt", ".tsv")
+DEGREES = 32  # one-hot degrees, where nodes have no features
+CSR = ("x_indptr", "x_indices", "x_data", "x_shape")
+
+
+class Listed(NamedTuple):
+  """Graphs as they were read.
+
+  Attributes:
+    graphs: each with `nodes` [nodes, features] and `edges` int [edges, 2]; no masks.
+    labels: int, of the nodes of the one graph or of each graph; -1: none. Or None.
+    split: positions of train and test nodes (or graphs), or None.
+    classes: their names, or ().
+    of_nodes: whether this is one graph whose nodes are labelled.
+  """
+
+  graphs: list[Graph]
+  labels: np.ndarray | None
+  split: tuple[np.ndarray, np.ndarray] | None
+  classes: tuple[str, ...]
+  of_nodes: bool
+
+
+def read_graphs(path: str) -> Listed:
+  """Reads graphs from the user's files.
+
+  - An .npz with `edges` [2, edges] or [edges, 2], each undirected edge once or twice;
+    features as `x` [nodes, features] or in CSR form (`x_indptr`, `x_indices`, `x_data`,
+    `x_shape`); if known, `y` [nodes] (-1: no label) and `train_idx`, `test_idx`. With
+    `graph`, the number of each node's graph, it holds many; `y` is then one a graph.
+  - A folder with `edges.csv` (or .txt, .tsv), two numbers a line; if known,
+    `features.csv`, a line of numbers a node, and `labels.csv`, a label a node (empty:
+    none).
+  - A folder of many graphs as TUDataset has them: `NAME_A.txt` (edges from 1),
+    `NAME_graph_indicator.txt`, and if known `NAME_graph_labels.txt`,
+    `NAME_node_labels.txt`, `NAME_node_attributes.txt`.
+
+  Nodes are numbered from 0. Where they have no features, they get their degree,
+  one-hot.
+
+  Args:
+    path: the .npz or the folder.
+
+  Raises:
+    InputError: if it is none of these, a line is ragged or no number, there is no edge,
+      or an edge goes to a missing node.
+  """
+  path = pathlib.Path(path).expanduser()
+  if path.suffix == ".npz":
+    return _from_npz(path)
+  if not path.is_dir():
+    raise InputError(
+      f"There are no graphs at {path}. Pass an .npz, a folder with edges.csv, "
+      "digits_graph or digit_graphs."
+    )
+  indicator = sorted(path.glob("*_graph_indicator.txt"))
+  return _from_collection(path, indicator[0]) if indicator else _from_folder(path)
+
+
+def _from_npz(path):
+  with open_npz(path) as archive:
+    found = {name: archive[name] for name in archive.files}
+  if "edges" not in found:
+    hint = "".join(nearest(name, ("edges",)) for name in found)
+    raise InputError(f"{path} has no 'edges' but {', '.join(found)}.{hint}")
+  edges = _pairs(found["edges"], path)
+  labels = found.get("y", found.get("labels"))
+  if "graph" in found:
+    return _many(path, edges, found["graph"], _features(found, path), labels)
+  features = _features(found, path)
+  nodes = _count(features, labels, edges)
+  check_edges(edges, nodes, path)
+  _check_length("y", labels, nodes, path)
+  split = None
+  if {"train_idx", "test_idx"} <= found.keys():
+    split = found["train_idx"], found["test_idx"]
+    _check_split(split, nodes, path)
+  names = tuple(map(str, found.get("classes", found.get("class_names", ()))))
+  return Listed([_graph(features, edges, nodes)], labels, split, names, True)
+
+
+def _pairs(edges, path):
+  if edges.ndim != 2 or 2 not in edges.shape or edges.dtype.kind not in "iu":
+    raise InputError(
+      f"'edges' of {path} is {edges.dtype} {edges.shape}; pass integers [2, edges]."
+    )
+  if not edges.size:
+    raise InputError(f"{path} has no edges.")
+  return edges.T if edges.shape[0] == 2 else edges
+
+
+def _features(found, path):
+  if "x" in found or "features" in found:
+    x = found.get("x", found.get("features"))
+    if x.ndim != 2:
+      raise InputError(f"'x' of {path} is {x.shape}; features are [nodes, features].")
+    return np.asarray(x, np.float32)
+  if not set(CSR) <= found.keys():
+    return None
+  start, columns, values, shape = (found[name] for name in CSR)
+  x = np.zeros(shape, np.float32)
+  x[np.repeat(np.arange(shape[0]), np.diff(start)), columns] = values
+  return x
+
+
+def _count(features, labels, edges):
+  """How many nodes there are, by what says it."""
+  for known in (features, labels):
+    if known is not None:
+      return len(known)
+  return int(edges.max()) + 1
+
+
+def check_edges(edges: np.ndarray, nodes: int, path: object) -> None:
+  """Raises InputError unless edges, int [edges, 2], join nodes 0 ... nodes - 1."""
+  wrong = np.flatnonzero((edges < 0).any(axis=1) | (edges >= nodes).any(axis=1))
+  if len(wrong):
+    a, b = edges[wrong[0]]
+    raise InputError(
+      f"{path} has {len(wrong)} edge(s) to missing nodes, such as {a} - {b}: there are "
+      f"{nodes} nodes, numbered from 0."
+    )
+
+
+def _check_length(what, values, count, path):
+  if values is None:
+    return
+  if np.shape(values) != (count,):
+    raise InputError(
+      f"{what} of {path} has the shape {np.shape(values)}; pass one label for each of "
+      f"{count}."
+    )
+  if values.dtype.kind not in "iu":
+    raise InputError(f"{what} of {path} is {values.dtype}; labels are integers from 0.")
+
+
+def _check_split(split, nodes, path):
+  for rows in split:
+    if rows.min(initial=0) < 0 or rows.max(initial=0) >= nodes or not len(rows):
+      raise InputError(f"{path} has a split without nodes, or with missing ones.")
+
+
+def _graph(features, edges, nodes):
+  if features is None:
+    features = degree_features(edges, nodes)
+  return Graph(features, edges, None, None)
+
+
+def degree_features(edges: np.ndarray, nodes: int) -> np.ndarray:
+  """The degree of each node one-hot, float32 [nodes, 32]; the last is 31 and more."""
+  degree = np.bincount(edges.ravel(), minlength=nodes)
+  return np.eye(DEGREES, dtype=np.float32)[np.minimum(degree, DEGREES - 1)]
+
+
+def _from_folder(folder):
+  path = _file(folder, "edges")
+  if path is None:
+    raise InputError(
+      f"{folder} has no edges.csv (or .txt, .tsv) and no NAME_graph_indicator.txt; it "
+      f"has {', '.join(sorted(p.name for p in folder.iterdir())[:5]) or 'nothing'}."
+    )
+  edges = _whole(read_numbers(path), path)
+  if edges.shape[1] != 2:
+    raise InputError(f"{path} has {edges.shape[1]} columns; an edge is two nodes.")
+  features, labels, classes = _file(folder, "features"), None, ()
+  features = None if features is None else read_numbers(features)
+  if named := _file(folder, "labels"):
+    labels, classes = _labels(named)
+  nodes = _count(features, labels, edges)
+  check_edges(edges, nodes, path)
+  _check_length("labels", labels, nodes, folder)
+  return Listed([_graph(features, edges, nodes)], labels, None, classes, True)
+
+
+def _file(folder, stem):
+  paths = [folder / f"{stem}{ending}" for ending in ENDINGS]
+  return next((path for path in paths if path.is_file()), None)
+
+
+def read_numbers(path: pathlib.Path) -> np.ndarray:
+  """Reads lines of numbers; commas, semicolons, tabs or spaces are between.
+
+  A first line that holds no number is the names of the columns.
+
+  Returns:
+    float32 [lines, columns], or float64 where float32 would round.
+
+  Raises:
+    InputError: for ragged lines, what is no number, or an empty file.
+  """
+  lines = _lines(path)
+  if lines and not _is_number(lines[0][0]):
+    lines = lines[1:]
+  if not lines:
+    raise InputError(f"{path} is empty.")
+  for number, line in enumerate(lines, 1):
+    if len(line) != len(lines[0]):
+      raise InputError(
+        f"{path} is ragged: line {number} of numbers has {len(line)} columns, the "
+        f"first has {len(lines[0])}."
+      )
+    if wrong := [word for word in line if not _is_number(word)]:
+      raise InputError(f"{path}: '{wrong[0]}' in line {number} is no number.")
+  return np.asarray(lines, np.float64)
+
+
+def _lines(path):
+  try:
+    text = path.read_text(encoding="utf-8")
+  except UnicodeDecodeError as error:
+    raise InputError(f"{path} is not text in UTF-8: {error}.") from error
+  for mark in ",;\t":
+    text = text.replace(mark, " ")
+  lines = [line.split() for line in text.split("\n")]
+  return [line for line in lines if line and not line[0].startswith("#")]
+
+
+def _is_number(word):
+  try:
+    return np.isfinite(float(word))
+  except ValueError:
+    return False
+
+
+def _whole(numbers, path):
+  if (numbers != np.round(numbers)).any():
+    raise InputError(f"{path}: nodes are whole numbers, from 0.")
+  return numbers.astype(np.int64)
+
+
+def _labels(path):
+  """Labels of any words as integers; an empty line or -1 is no label."""
+  words = [line.strip() for line in path.read_text(encoding="utf-8").split("\n")]
+  words = words[:-1] if words and not words[-1] else words
+  if words and words[0] in ("label", "labels", "y"):
+    words = words[1:]
+  classes = sorted(
+    set(words) - {"", "-1"}, key=lambda w: (not _is_number(w), _order(w))
+  )
+  number = {name: i for i, name in enumerate(classes)} | {"": -1, "-1": -1}
+  return np.asarray([number[word] for word in words], np.int64), tuple(classes)
+
+
+def _order(word):
+  return (float(word), "") if _is_number(word) else (0.0, word)
+
+
+def _from_collection(folder, indicator):
+  name = indicator.name.removesuffix("_graph_indicator.txt")
+  read = lambda what: read_numbers(folder / f"{name}_{what}.txt")
+  there = lambda what: (folder / f"{name}_{what}.txt").is_file()
+  if not there("A"):
+    raise InputError(f"{folder} has {indicator.name} but no {name}_A.txt, the edges.")
+  edges = _whole(read("A"), folder) - 1
+  graph = _whole(read("graph_indicator"), folder)[:, 0] - 1
+  parts = []
+  if there("node_labels"):
+    kinds = np.unique(read("node_labels")[:, 0], return_inverse=True)[1]
+    parts.append(np.eye(kinds.max() + 1)[kinds])
+  if there("node_attributes"):
+    parts.append(read("node_attributes"))
+  labels = None
+  if there("graph_labels"):
+    labels = np.unique(read("graph_labels")[:, 0], return_inverse=True)[1]
+  features = np.concatenate(parts, axis=1).astype(np.float32) if parts else None
+  return _many(folder, edges, graph, features, labels)
+
+
+def _many(path, edges, graph, features, labels):
+  """Cuts a list of edges between the nodes of many graphs into the graphs."""
+  graph = np.asarray(graph)
+  if graph.ndim != 1 or graph.dtype.kind not in "iu" or graph.min(initial=0) < 0:
+    raise InputError(f"{path}: the graph of each node is an integer from 0.")
+  check_edges(edges, len(graph), path)
+  if (graph[edges[:, 0]] != graph[edges[:, 1]]).any():
+    raise InputError(f"{path} has edges from one graph to another.")
+  if features is None:
+    features = degree_features(edges, len(graph))
+  if len(features) != len(graph):
+    raise InputError(
+      f"{path}: features of {len(features)} nodes, but {len(graph)} nodes."
+    )
+  count = int(graph.max(initial=-1)) + 1
+  if empty := count - len(np.unique(graph)):
+    raise InputError(f"{path}: {empty} of {count} graphs have no nodes.")
+  _check_length("graph labels", labels, count, path)
+  return Listed(_cut(edges, graph, features, count), labels, None, (), False)
+
+
+def _cut(edges, graph, features, count):
+  order = np.argsort(graph, kind="stable")
+  starts = np.searchsorted(graph[order], np.arange(count + 1))
+  place = np.empty(len(graph), np.int64)
+  place[order] = np.arange(len(graph)) - starts[graph[order]]
+  by_graph = np.argsort(graph[edges[:, 0]], kind="stable")
+  bounds = np.searchsorted(graph[edges[by_graph, 0]], np.arange(count + 1))
+  return [
+    Graph(
+      features[order[starts[i] : starts[i + 1]]],
+      place[edges[by_graph[bounds[i] : bounds[i + 1]]]],
+      None,
+      None,
+    )
+    for i in range(count)
+  ]

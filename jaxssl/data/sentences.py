@@ -1,0 +1,56 @@
+"""Texts as rows of one sentence each, as SimCSE reads them."""
+
+import os
+
+from jaxssl.data.sources import DataSet
+from jaxssl.data.text import Corpus, held_out, read_text, sentences
+from jaxssl.data.text_sets import Form, examples, text_data
+from jaxssl.data.tokenizers import tokenizer_from
+from jaxssl.errors import InputError
+
+
+def sentence_data(
+  spec: str | os.PathLike,
+  *,
+  tokenizer: str = "word-pieces",
+  vocabulary: int = 8192,
+  length: int = 32,
+  least: int = 4,
+  holdout: float = 0.1,
+  probe: str = "",
+  probe_test: str = "",
+) -> DataSet:
+  """Opens texts as rows [CLS] sentence [SEP]; the tokenizer is trained on them.
+
+  Args:
+    spec: what `read_text` opens; each text of a .tsv is a sentence.
+    tokenizer: see `train_tokenizer`.
+    vocabulary: most ids.
+    length: tokens of a row; longer sentences are cut, counted and named.
+    least: sentences of fewer words are left out: headings, single names.
+    holdout: share of the texts that is left out; see `held_out`.
+    probe: see `text_data`.
+    probe_test: see `text_data`.
+
+  Returns:
+    The data set, without a test split of its own.
+
+  Raises:
+    InputError: if something cannot be read, or there are no two such sentences.
+  """
+  form = {"tokenizer": tokenizer, "vocabulary": vocabulary, "length": length}
+  more = {"holdout": holdout, "probe": probe, "probe_test": probe_test}
+  whole = text_data(spec, packing="sentences", **form, **more)
+  corpus = read_text(spec)
+  texts, _ = held_out(corpus, holdout)
+  if corpus.labels is None:
+    texts = [sentence for text in texts for sentence in sentences(text)]
+  found = tuple(text for text in texts if len(text.split()) >= least)
+  if len(found) < 2:
+    raise InputError(
+      f"{whole.name} has {len(found)} sentences of {least} words or more; a sentence "
+      "is told from others, so there must be 2."
+    )
+  made = tokenizer_from(whole.files["tokenizer.json"])
+  rows = examples(Form(made, "sentences", length), Corpus(whole.name, found))
+  return whole._replace(train=rows.train, test=None)

@@ -1,0 +1,190 @@
+"""Tables in files: delimited text, plain or gzipped, and parquet, as cells of text."""
+
+import collections
+import csv
+import gzip
+import io
+import os
+import pathlib
+import zlib
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxssl.errors import InputError, nearest
+
+MISSING = ("", "?", "na", "n/a", "nan", "null")
+DELIMITERS = (",", "\t", ";")
+ENDINGS = (".csv", ".tsv", ".txt", ".data", ".parquet")
+SHOWN = 5  # lines that a message names
+
+
+class Cells(NamedTuple):
+  """A table as it was written.
+
+  Attributes:
+    names: of the columns; "column 0", "column 1", ... where the file has no header.
+    columns: the stripped text of each column, [rows]; "" is missing.
+    lines: of the file, in which each row stands, int [rows].
+    headed: whether the names come from the file.
+  """
+
+  names: tuple[str, ...]
+  columns: tuple[np.ndarray, ...]
+  lines: np.ndarray
+  headed: bool
+
+
+def read_cells(path: str | os.PathLike, *, header: bool | None = None) -> Cells:
+  """Reads a table.
+
+  Text is UTF-8, its delimiter a comma, tab or semicolon (what the first line has most
+  of), and may be gzipped. Empty lines do not count.
+
+  Args:
+    path: .csv, .tsv, .txt or .data, each also with .gz; or .parquet, which needs
+      pyarrow.
+    header: whether the first line names the columns; None looks: it does if each of
+      its cells is a word, and none of them occurs again in its column.
+
+  Raises:
+    InputError: if there is no such file, it is empty or of another kind, bytes cannot
+      be decoded, lines have different numbers of cells (their numbers are shown), or
+      two columns have one name.
+  """
+  path = pathlib.Path(path).expanduser()
+  if not path.is_file():
+    raise InputError(f"there is no file {path}; tables end in {', '.join(ENDINGS)}")
+  if path.suffix.lower() == ".parquet":
+    return _read_parquet(path)
+  lines = _read_lines(path)
+  _check_widths(lines, path)
+  rows = [[cell.strip() for cell in row] for _, row in lines]
+  headed = _has_header(rows) if header is None else header
+  at = np.asarray([number for number, _ in lines])[int(headed) :]
+  names = rows.pop(0) if headed else [f"column {i}" for i in range(len(rows[0]))]
+  if not rows:
+    raise InputError(f"{path} has a header and no rows")
+  _check_names(names, path)
+  columns = tuple(_cleaned(column) for column in zip(*rows, strict=True))
+  return Cells(tuple(names), columns, at, headed)
+
+
+def find_column(names: tuple[str, ...], wanted: str, *, what: str) -> int:
+  """Returns the position of a column, given by name or by position ("-1": the last).
+
+  Raises:
+    InputError: if there is none; the nearest name is shown.
+  """
+  if wanted in names:
+    return names.index(wanted)
+  try:
+    return range(len(names))[int(wanted)]
+  except (ValueError, IndexError):
+    raise InputError(
+      f"{what} has no column '{wanted}'.{nearest(wanted, names)} Give a name or a"
+      f" position from 0 (-1: the last) of: {', '.join(names[:20])}"
+    ) from None
+
+
+def is_missing(cells: np.ndarray) -> np.ndarray:
+  """Returns where cells, text [rows], are missing: bool [rows]."""
+  return np.isin(np.char.lower(cells), MISSING)
+
+
+def _read_lines(path):
+  """Returns (line number, cells) of every line that is not empty."""
+  text = _read_text(path)
+  first = next((line for line in text.split("\n") if line.strip()), "")
+  delimiter = max(DELIMITERS, key=first.count)
+  reader = csv.reader(
+    io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True
+  )
+  try:
+    lines = [(reader.line_num, row) for row in reader if any(c.strip() for c in row)]
+  except csv.Error as error:
+    raise InputError(f"{path}, line {reader.line_num}: {error}") from error
+  if not lines:
+    raise InputError(f"{path} is empty; a table has a line per row")
+  return lines
+
+
+def _read_text(path):
+  zipped = path.suffix.lower() == ".gz"
+  ending = pathlib.Path(path.stem).suffix if zipped else path.suffix
+  if ending.lower() not in ENDINGS[:-1]:
+    raise InputError(
+      f"{path} ends in '{ending}'; tables end in {', '.join(ENDINGS)} (text also .gz)"
+    )
+  try:
+    raw = gzip.decompress(path.read_bytes()) if zipped else path.read_bytes()
+    return raw.decode("utf-8-sig")
+  except UnicodeDecodeError as error:
+    raise InputError(
+      f"{path} is not UTF-8: byte {error.start} cannot be decoded; convert it first"
+    ) from error
+  except (OSError, EOFError, zlib.error) as error:
+    raise InputError(f"cannot read {path}: {error}") from error
+
+
+def _check_widths(lines, path):
+  """Raises unless all lines have as many cells as most of them."""
+  widths = collections.Counter(len(row) for _, row in lines)
+  width = widths.most_common(1)[0][0]
+  ragged = [(at, len(row)) for at, row in lines if len(row) != width]
+  if not ragged:
+    return
+  shown = ", ".join(f"line {at} has {cells}" for at, cells in ragged[:SHOWN])
+  more = f" and {len(ragged) - SHOWN} more lines differ" if len(ragged) > SHOWN else ""
+  raise InputError(
+    f"{path}: lines have {width} cells, but {shown}{more}; quote cells that hold the"
+    " delimiter"
+  )
+
+
+def _has_header(rows):
+  head, *rest = rows
+  words = not any(_is_number(cell) or cell.lower() in MISSING for cell in head)
+  below = zip(*rest, strict=True) if rest else [()] * len(head)
+  return words and not any(
+    name in cells for name, cells in zip(head, below, strict=True)
+  )
+
+
+def _is_number(cell):
+  try:
+    float(cell)
+  except ValueError:
+    return False
+  return True
+
+
+def _check_names(names, path):
+  twice = sorted(name for name, n in collections.Counter(names).items() if n > 1)
+  if twice:
+    raise InputError(f"{path} has more than one column '{twice[0]}'; rename them")
+
+
+def _cleaned(cells):
+  cells = np.asarray(cells, dtype=np.str_)
+  return np.where(is_missing(cells), "", cells)
+
+
+def _read_parquet(path):
+  try:
+    from pyarrow import ArrowException, parquet
+  except ImportError as error:
+    raise InputError(
+      f"{path} needs pyarrow: `pip install jaxssl[parquet]`, or save it as .csv"
+    ) from error
+  try:
+    table = parquet.read_table(path)
+  except (ArrowException, OSError) as error:
+    raise InputError(f"cannot read {path}: {error}") from error
+  if not table.num_rows or not table.num_columns:
+    raise InputError(f"{path} is empty; a table has rows and columns")
+  _check_names(table.column_names, path)
+  text = [["" if v is None else str(v).strip() for v in c.to_pylist()] for c in table]
+  columns = tuple(_cleaned(column) for column in text)
+  lines = 1 + np.arange(table.num_rows)
+  return Cells(tuple(table.column_names), columns, lines, headed=True)

@@ -1,0 +1,216 @@
+"""Graphs of all kinds of files, and what cannot be read."""
+
+import jax
+import numpy as np
+import pytest
+
+from jaxssl.data import graphs
+from jaxssl.data.kinds import Sketch
+from jaxssl.data.sources import Parts
+from jaxssl.errors import InputError
+from jaxssl.ops.graphs import Graph
+from tests.graph_cases import batch
+
+EDGES = np.array([[0, 1, 2, 3, 4, 0], [1, 2, 3, 4, 5, 5]])
+
+
+def planetoid(path, **changes):
+  """An .npz as Cora's: 8 nodes, of which 6 and 7 are isolated, 3 features in CSR."""
+  x = np.eye(3, dtype=np.float32)[np.arange(8) % 3] * 2
+  found = {
+    "x_indptr": np.arange(9),
+    "x_indices": np.arange(8) % 3,
+    "x_data": x[x > 0],
+    "x_shape": np.array([8, 3]),
+    "edges": EDGES,
+    "y": np.array([0, 1, 0, 1, 0, 1, 0, -1]),
+    "train_idx": np.array([0, 1]),
+    "test_idx": np.array([4, 5, 6, 7]),
+  }
+  np.savez(path, **{**found, **changes})
+  return str(path)
+
+
+def folder(path, **files):
+  """A folder of text files."""
+  for name, text in files.items():
+    (path / f"{name}.csv").write_text(text)
+  return str(path)
+
+
+def test_one_graph_is_one_row_and_its_nodes_are_scored(tmp_path):
+  data = graphs.open_graphs(planetoid(tmp_path / "g.npz"))
+  graph = data.train.data["input"]
+  assert len(data.train) == 1 and data.test is None
+  assert graph.nodes.shape == (1, 8, 3) and graph.edges.shape == (1, 12, 2)
+  data.kind.check(graph)
+  train, test = data.scored.train, data.scored.test
+  assert isinstance(train, Parts) and train.part.tolist() == [0, 1]
+  assert test.part.tolist() == [4, 5, 6] and test.label.tolist() == [0, 1, 0]
+  assert data.classes == ("0", "1")
+
+
+def test_features_are_row_normalised_when_asked(tmp_path):
+  data = graphs.open_graphs(planetoid(tmp_path / "g.npz"), normalize=True)
+  np.testing.assert_allclose(data.train.data["input"].nodes.sum(-1), 1)
+
+
+def test_dense_features_and_edges_in_columns_are_the_same(tmp_path):
+  one = graphs.open_graphs(planetoid(tmp_path / "a.npz"))
+  x = one.train.data["input"].nodes[0]
+  np.savez(tmp_path / "b.npz", x=x, edges=np.r_[EDGES.T, EDGES.T[::-1]])
+  two = graphs.open_graphs(str(tmp_path / "b.npz"))
+  jax.tree.map(
+    np.testing.assert_array_equal, one.train.data["input"], two.train.data["input"]
+  )
+  assert two.probe is None
+
+
+def test_a_folder_with_edges_features_and_labels(tmp_path):
+  spec = folder(
+    tmp_path,
+    edges="from,to\n0,1\n1,2\n2,3\n",
+    features="0.5,1\n1,2\n3,4\n5,6\n7,8\n",
+    labels="cat\ndog\n\ncat\ndog\n",
+  )
+  data = graphs.open_graphs(spec)
+  assert data.train.data["input"].nodes.shape == (1, 5, 2)
+  assert data.classes == ("cat", "dog")
+  assert len(data.probe.train) + len(data.probe.test) == 4
+
+
+def test_without_features_a_node_has_its_degree(tmp_path):
+  data = graphs.open_graphs(folder(tmp_path, edges="0 1\n0 2\n0 3\n"))
+  found = data.train.data["input"].nodes[0].argmax(-1)
+  assert found.tolist() == [3, 1, 1, 1]
+
+
+def test_many_graphs_of_an_npz(tmp_path):
+  path = tmp_path / "many.npz"
+  graph, edges = np.repeat(np.arange(5), 3), [[3 * i, 3 * i + 1] for i in range(5)]
+  x = np.arange(30, dtype=np.float32).reshape(15, 2)
+  labels = np.arange(5) % 2
+  np.savez(path, edges=np.array(edges), graph=graph, x=x, y=labels)
+  data = graphs.open_graphs(str(path))
+  assert (len(data.train), len(data.test)) == (4, 1)
+  both = [s.data["input"].nodes for s in (data.train, data.test)]
+  assert sorted(np.concatenate(both)[:, 0, 0].tolist()) == [0, 6, 12, 18, 24]
+  np.savez(path, edges=np.array([[0, 5]]), graph=graph)
+  with pytest.raises(InputError, match="from one graph to another"):
+    graphs.open_graphs(str(path))
+
+
+def test_a_folder_as_tudataset_has_them(tmp_path):
+  texts = {
+    "A": "1, 2\n2, 1\n3, 4\n4, 3\n4, 5\n5, 4\n",
+    "graph_indicator": "1\n1\n2\n2\n2\n",
+    "graph_labels": "-1\n1\n",
+    "node_labels": "0\n3\n0\n3\n3\n",
+  }
+  for name, text in texts.items():
+    (tmp_path / f"X_{name}.txt").write_text(text)
+  data = graphs.open_graphs(str(tmp_path))
+  graph = data.train.data["input"]
+  assert graph.nodes.shape == (2, 3, 2) and graph.node_mask.sum() == 5
+  assert graph.edge_mask.sum(1).tolist() == [2, 4]
+  assert data.train.data["label"].tolist() == [0, 1]
+
+
+def test_embedded_graphs():
+  one = graphs.open_graphs("digits_graph")
+  one.kind.check(one.train.data["input"])
+  assert len(one.probe.train) == 200 and len(one.probe.test) == 1000
+  many = graphs.open_graphs("digit_graphs")
+  many.kind.check(many.train.data["input"])
+  assert (len(many.train), len(many.test)) == (1297, 500)
+
+
+def test_floor_and_pictures(tmp_path):
+  data = graphs.open_graphs(planetoid(tmp_path / "g.npz"))
+  graph = data.train.data["input"]
+  np.testing.assert_allclose(data.kind.raw(graph), graph.nodes.mean(1), atol=1e-6)
+  nodes = np.asarray(data.kind.raw(graph, patches=True))
+  matrix = np.eye(8)
+  matrix[EDGES[0], EDGES[1]] = matrix[EDGES[1], EDGES[0]] = 1
+  matrix /= matrix.sum(1, keepdims=True)
+  np.testing.assert_allclose(nodes[0], matrix @ matrix @ graph.nodes[0], atol=1e-6)
+  (tile,) = data.kind.tiles(graph)
+  assert isinstance(tile, Sketch) and np.isfinite(tile.places).all()
+  assert tile.edges.shape == (2, 6) and tile.colours.tolist()[:3] == [0, 1, 0]
+  assert data.kind.raw_name(graph)
+
+
+def test_like_opens_graphs_with_the_same_features(tmp_path):
+  data = graphs.open_graphs(planetoid(tmp_path / "g.npz"))
+  assert len(data.like(planetoid(tmp_path / "h.npz")).train) == 1
+  with pytest.raises(InputError, match="features"):
+    data.like(folder(tmp_path, edges="0,1\n"))
+
+
+BAD = {
+  "missing nodes": {"edges": np.array([[0, 1], [1, 9]])},
+  "negative": {"edges": np.array([[0, -1], [1, 2]])},
+  "no edges": {"edges": np.zeros((2, 0), int)},
+  "integers": {"edges": np.zeros((2, 3))},
+  "one label": {"y": np.arange(3)},
+  "split": {"test_idx": np.array([99])},
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_bad_npz(tmp_path, what):
+  word = {"negative": "missing nodes"}.get(what, what)
+  with pytest.raises(InputError, match=word):
+    graphs.open_graphs(planetoid(tmp_path / "g.npz", **BAD[what]))
+
+
+TEXTS = {
+  "missing nodes": {"edges": "0,1\n1,7\n", "features": "1\n2\n3\n"},
+  "ragged": {"edges": "0,1\n1,2,3\n"},
+  "no number": {"edges": "0,1\n1,x\n"},
+  "empty": {"edges": ""},
+  "two nodes": {"edges": "0,1,1\n1,2,1\n"},
+  "whole numbers": {"edges": "0,1.5\n"},
+  "one label": {"edges": "0,1\n", "features": "1\n2\n", "labels": "a\n"},
+  "no edges.csv": {"nodes": "0,1\n"},
+}
+
+
+@pytest.mark.parametrize("what", TEXTS)
+def test_bad_folders(tmp_path, what):
+  with pytest.raises(InputError, match=what):
+    graphs.open_graphs(folder(tmp_path, **TEXTS[what]))
+
+
+def test_nothing_there(tmp_path):
+  with pytest.raises(InputError, match="no graphs at"):
+    graphs.open_graphs(str(tmp_path / "none"))
+  (tmp_path / "edges.csv").write_bytes(b"\xff\xfe0,1")
+  with pytest.raises(InputError, match="UTF-8"):
+    graphs.open_graphs(str(tmp_path))
+
+
+def test_what_is_no_graph_is_refused():
+  good = jax.tree.map(np.asarray, batch(rows=2)["input"])
+  graphs.check_graphs(good)
+  nan = good.nodes.copy()
+  nan[0, 0] = np.nan
+  for bad, word in (
+    (good.nodes, "ops.Graph"),
+    (good._replace(nodes=nan), "NaN"),
+    (good._replace(nodes=good.nodes[0]), "shapes"),
+    (good._replace(edges=good.edges + 3), "missing nodes"),
+    (good._replace(edges=good.edges[:, ::-1]), "order"),
+    (good._replace(node_mask=good.node_mask & False), "without any node"),
+    (good._replace(edge_mask=good.edge_mask.astype(np.int32)), "bool"),
+    (good._replace(node_mask=good.node_mask & (np.arange(8) != 0)), "leaves out"),
+  ):
+    with pytest.raises(InputError, match=word):
+      graphs.check_graphs(bad)
+
+
+def test_graphs_with_other_features_do_not_stack():
+  empty = np.zeros((0, 2), int)
+  parts = [Graph(np.zeros((2, n), np.float32), empty, None, None) for n in (2, 3)]
+  with pytest.raises(InputError, match="features"):
+    graphs.pad_graphs(parts)

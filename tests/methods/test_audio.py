@@ -1,0 +1,134 @@
+"""COLA, Audio-MAE and Mockingjay: their losses, features and pictures."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxssl import augment, losses, models, ops
+from jaxssl.errors import InputError
+from jaxssl.methods import cola, cola_cosine, masked_spectrogram, mockingjay
+from tests import audio_cases
+
+KEYS = jax.random.split(jax.random.key(3), 16)
+BATCH = audio_cases.batch()
+
+
+def started(method):
+  return method.init(jax.random.key(0), BATCH)
+
+
+def loss_of(method, params, extra):
+  outputs, extra = method.forward(params, extra, BATCH, KEYS, 0)
+  loss, (_, metrics) = method.objective(params, extra, outputs, 0)
+  return outputs, float(loss), metrics
+
+
+def test_cola_is_the_cross_entropy_of_bilinear_scores():
+  method = audio_cases.make_cola("layer")
+  params, extra = started(method)
+  (anchor, positive), loss, _ = loss_of(method, params, extra)
+  kernel = params["predictor"]["dense"]["kernel"]
+  scores = anchor[1] @ kernel @ positive[1].T
+  expected = -np.diag(jax.nn.log_softmax(scores, axis=1)).mean()
+  assert loss == pytest.approx(expected, rel=1e-4)
+
+
+def test_cola_cosine_is_info_nce():
+  method = audio_cases.make_cola_cosine("layer")
+  params, extra = started(method)
+  (anchor, positive), loss, _ = loss_of(method, params, extra)
+  rows = losses.info_nce(anchor, positive, temperature=0.2)
+  assert loss == pytest.approx(float(rows.mean()), rel=1e-5)
+
+
+def test_colas_features_do_not_hear_loudness():
+  method = audio_cases.make_cola("layer")
+  params, extra = started(method)
+  quiet = {"input": 0.1 * BATCH["input"]}
+  found = [method.encode(params, extra, b) for b in (BATCH, quiet)]
+  np.testing.assert_allclose(*found, rtol=1e-3, atol=1e-4)
+
+
+def test_cola_needs_a_similarity():
+  encoder = models.Spectral(models.ConvNet((4,), (2,)), audio_cases.FRONT)
+  with pytest.raises(InputError, match=r"models\.Bilinear"):
+    cola(models.Siamese(encoder, models.ColaHead(4)), augment.cola_views(samples=200))
+
+
+def test_masked_spectrogram_starts_at_the_loss_of_nothing():
+  """A standardised patch of n values has mean square (n - 1) / n."""
+  method = audio_cases.make_masked_spectrogram()
+  params, extra = started(method)
+  out = params["decoder"]["out"]
+  params["decoder"]["out"] = jax.tree.map(jnp.zeros_like, out)
+  _, loss, metrics = loss_of(method, params, extra)
+  assert 0.6 < loss < 15 / 16 + 1e-3  # silent patches have none
+  assert float(metrics["target_patches"]) == 4.0
+
+
+def test_pictures_of_masked_spectrograms():
+  method = audio_cases.make_masked_spectrogram()
+  params, extra = started(method)
+  (shown,) = method.show(params, extra, BATCH, KEYS).values()
+  assert shown.shape == (16, 3, 8, 16, 1)
+  image = ops.as_pictures(audio_cases.FRONT_FILLED(BATCH["input"]))
+  np.testing.assert_allclose(shown[:, 0], np.clip(image, 0, 1), atol=1e-5)
+  hidden = np.asarray(shown[:, 1] == 0.5).mean()
+  assert 0.45 < hidden < 0.6
+
+
+def test_mockingjay_is_the_absolute_error_of_masked_frames():
+  method = audio_cases.make_mockingjay()
+  params, extra = started(method)
+  head = params["head"]["dense2"]
+  params["head"]["dense2"] = jax.tree.map(jnp.zeros_like, head)
+  outputs, loss, _ = loss_of(method, params, extra)
+  images = audio_cases.FRONT(BATCH["input"])[..., 0]
+  assert float(outputs.count.max()) == float(outputs.count.min()) == 4.0
+  sizes = np.abs(images).mean((1, 2))
+  assert sizes.min() * 0.5 < loss < sizes.max() * 2.0
+
+
+def test_mockingjay_shows_what_was_altered():
+  method = audio_cases.make_mockingjay()
+  params, extra = started(method)
+  (shown,) = method.show(params, extra, BATCH, KEYS).values()
+  assert shown.shape == (16, 3, 8, 15, 1)
+  altered = (np.asarray(shown[:, 0] != shown[:, 1])).any(axis=(1, 3)).sum(axis=1)
+  assert set(altered) <= {0, 1, 2, 3, 4} and (altered == 4).sum() >= 10
+
+
+@pytest.mark.parametrize("name", ["cola", "masked_spectrogram", "mockingjay"])
+def test_frames_of_waves(name):
+  method = getattr(audio_cases, f"make_{name}")("layer")
+  params, extra = started(method)
+  frames = method.encode(params, extra, BATCH, patches=True)
+  assert frames.ndim == 3 and frames.shape[::2] == (16, 32)
+
+
+def test_bad_shares():
+  net = models.FrameTeller(models.FrameEncoder(8, 1, 2), models.FrameHead(8))
+  with pytest.raises(InputError, match="share"):
+    mockingjay(net, audio_cases.keep, audio_cases.FRONT, share=1.0)
+  encoder = models.ViT(width=8, depth=1, heads=2, patch=4)
+  mae = models.MAE(encoder, models.MAEDecoder(8, 1, 2))
+  with pytest.raises(InputError, match="ratio"):
+    masked_spectrogram(mae, audio_cases.keep, audio_cases.FRONT, ratio=0.0)
+
+
+def test_spectrograms_must_split_into_patches():
+  encoder = models.ViT(width=8, depth=1, heads=2, patch=4)
+  mae = models.MAE(encoder, models.MAEDecoder(8, 1, 2))
+  method = masked_spectrogram(mae, audio_cases.keep, audio_cases.FRONT)
+  with pytest.raises(InputError, match="do not split into patches"):
+    method.init(jax.random.key(0), BATCH)
+
+
+def test_cosine_takes_a_temperature():
+  encoder = models.Spectral(models.ConvNet((4,), (2,)), audio_cases.FRONT)
+  net = models.Siamese(encoder, models.ColaHead(4))
+  method = cola_cosine(net, augment.cola_views(samples=200), temperature=0.0)
+  params, extra = started(method)
+  with pytest.raises(InputError, match="temperature"):
+    loss_of(method, params, extra)
