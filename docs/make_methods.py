@@ -48,6 +48,14 @@ FAMILIES = {
   ),
   "Masked image modelling": ("mae", "simmim", "beit", "maskfeat", "data2vec"),
   "Autoregressive": ("aim",),
+  "Text": ("skip_gram", "cbow", "gpt", "bert", "roberta", "simcse"),
+  "Image and text": ("clip", "siglip", "lit"),
+  "Audio": ("cpc_audio", "wav2vec2", "hubert", "cola", "masked_spectrogram"),
+  "Video": ("future_frame", "frame_order", "tcn", "videomae"),
+  "Video and sound": ("alignment", "cross_modal"),
+  "Graphs": ("grace", "graphcl", "dgi", "graphmae"),
+  "Tables": ("scarf", "vime", "table_denoising"),
+  "Sequences of items": ("bert4rec", "sasrec"),
 }
 NAMES = tuple(name for family in FAMILIES.values() for name in family)
 NOTE = "<!-- Written by docs/make_methods.py; edit docs/method_facts instead. -->"
@@ -249,7 +257,7 @@ def experiments(facts: dict[str, dict]) -> dict[str, dict[str, registry.Entry]]:
   owners = {prefix: name for name, f in facts.items() for prefix in f["experiments"]}
   owned = {name: {} for name in facts}
   for experiment, entry in registry.names().items():
-    prefixes = [p for p in owners if experiment.startswith(f"{p}_")]
+    prefixes = [p for p in owners if f"{experiment}_".startswith(f"{p}_")]
     if prefixes:
       owned[owners[max(prefixes, key=len)]][experiment] = entry
   return owned

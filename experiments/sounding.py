@@ -11,7 +11,7 @@ from jaxssl.data import DataSet, open_sounding
 from jaxssl.presets.sounding import sound_predictor, sounding_net
 from jaxssl.registry import Parts, Run, experiment
 
-RUN = Run(steps=1500, batch=64, log_every=50, eval_every=500, checkpoint_every=500)
+RUN = Run(steps=500, batch=64, log_every=50, eval_every=250, checkpoint_every=250)
 LATER = 0.5  # share of the run after which negatives of the same clip come in
 
 

@@ -87,7 +87,7 @@ def make_mockingjay(norm: str = "layer", axis_name: str | None = None):
   del norm, axis_name
   encoder = FrameEncoder(width=32, depth=1, heads=2, kernel_init=LECUN)
   net = FrameTeller(encoder, FrameHead(FRONT.bands))
-  return mockingjay(net, keep, FRONT, share=0.3, span=3)
+  return mockingjay(net, keep, FRONT, share=0.4, span=3)
 
 
 def _nothing(state):

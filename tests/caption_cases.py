@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxssl import models
+from jaxssl import losses, models
 from jaxssl.augment import captioned_view
 from jaxssl.data import Captioned
 from jaxssl.methods.clip import clip
@@ -81,9 +81,15 @@ def make_clip(norm: str = "batch", axis_name: str | None = None, **options):
   return clip(towers(norm, axis_name, scale=5.0), views, **options)
 
 
+def gentle(image, text, **options):
+  """SigLIP's loss as a mean over the captions: gradients of order 1, not of 16."""
+  return losses.siglip(image, text, **options) / len(text)
+
+
 def make_siglip(norm: str = "batch", axis_name: str | None = None, **options):
   """SigLIP at a low scale."""
-  return siglip(towers(norm, axis_name, scale=3.0, bias=-2.0), views, **options)
+  net = towers(norm, axis_name, scale=3.0, bias=-2.0)
+  return siglip(net, views, **{"contrast": gentle, **options})
 
 
 def make_lit(norm: str = "batch", axis_name: str | None = None, **options):

@@ -354,21 +354,15 @@ CASES = (
 NAMES = tuple(case.name for case in CASES)
 FIRST = NAMES[:6]  # of which the everyday suite runs everything
 ALONE = {row[0] for module in (*OTHERS, *KINDS) for row in module.ROWS}
+OF_KINDS = (  # every day one of each kind
+  *("bert", "skip_gram", "clip", "cola", "wav2vec2", "tcn", "alignment", "graphcl"),
+  "scarf",
+)
+_OF_OTHER_KINDS = {row[0] for module in KINDS for row in module.ROWS}
+EVERYDAY = tuple(n for n in NAMES if n not in _OF_OTHER_KINDS or n in OF_KINDS)
 JOINT = (  # rows meet; and one of each family and kind where most don't
   *(n for n in NAMES if n not in ALONE),
-  "gan",
-  "mae",
-  "rotation",
-  "colorization",
-  "clip",
-  "cpc_audio",
-  "wav2vec2",
-  "hubert",
-  "tcn",
-  "alignment",
-  "graphcl",
-  "bert",
-  "simcse",
+  *("gan", "mae", "rotation", "colorization", *OF_KINDS),
 )
 
 

@@ -10,10 +10,22 @@ import tomllib
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 import pytest
 
-from jaxssl import augment, core, evals, losses, methods, models, ops, optim, registry
+from jaxssl import (
+  augment,
+  core,
+  data,
+  evals,
+  losses,
+  methods,
+  models,
+  ops,
+  optim,
+  registry,
+)
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGES = ROOT / "docs" / "methods"
@@ -23,6 +35,7 @@ FILES = sorted(FACTS.glob("*.toml"))
 NAMES = [path.stem for path in FILES]
 PACKAGES = {
   "augment": augment,
+  "data": data,
   "methods": methods,
   "models": models,
   "ops": ops,
@@ -145,17 +158,48 @@ def test_snippets_build_a_method_that_trains(name):
   assert type(state.extra) is described
 
 
+def examples(name, space):
+  """Inputs for a page's method: of the data that its snippet opens, or made up."""
+  if opened := space.get("opened") or getattr(space.get("words"), "data", None):
+    return opened.train[np.arange(8)]["input"]
+  made = MADE.get(name)
+  return np.zeros((128, 32, 32, 3), np.uint8) if made is None else made()
+
+
+MADE = {
+  **dict.fromkeys(("clip", "siglip", "lit"), lambda: captioned()),
+  **dict.fromkeys(
+    ("cpc_audio", "wav2vec2", "hubert", "cola", "masked_spectrogram"),
+    lambda: np.zeros((8, 16000), np.float32),
+  ),
+  **dict.fromkeys(
+    ("future_frame", "frame_order", "tcn", "videomae"),
+    lambda: np.zeros((8, 16, 64, 64, 3), np.uint8),
+  ),
+  **dict.fromkeys(("grace", "graphcl", "dgi", "graphmae"), lambda: graphs()),
+  **dict.fromkeys(("bert4rec", "sasrec"), lambda: np.ones((8, 50), np.int32)),
+}
+
+
+def captioned():
+  return data.Captioned(np.zeros((8, 32, 32, 3), np.uint8), np.ones((8, 40), np.int32))
+
+
+def graphs():
+  return data.open_graphs("digit_graphs").train[np.arange(8)]["input"]
+
+
 def built(name):
   """The method of a page's snippet, and shapes of a batch for it."""
   snippet = facts(name)["snippet"]
   assert max(map(len, snippet.splitlines())) <= 88
   space = {}
   exec(snippet, space)
-  batch = {
-    "input": jax.ShapeDtypeStruct((128, 32, 32, 3), jnp.uint8),
-    "index": jax.ShapeDtypeStruct((128,), jnp.int32),
-    "label": jax.ShapeDtypeStruct((128,), jnp.int32),
-  }
+  inputs = examples(name, space)
+  rows = len(jax.tree.leaves(inputs)[0])
+  numbers = np.zeros(rows, np.int32)
+  batch = {"input": inputs, "index": numbers, "label": numbers}
+  batch = jax.eval_shape(lambda: jax.tree.map(jnp.asarray, batch))
   assert isinstance(space["method"], core.Method)
   return space["method"], batch
 

@@ -9,7 +9,12 @@ import pytest
 from jaxssl import core, registry, runs
 from jaxssl.checkpoint import Checkpoints
 from jaxssl.errors import InputError
-from tests import experiments_cifar10, experiments_imagenet, experiments_imagenette
+from tests import (
+  experiments_cifar10,
+  experiments_imagenet,
+  experiments_imagenette,
+  experiments_kinds,
+)
 from tests.marks import some_of
 
 SMALL = {"steps": 2, "batch": 16}
@@ -23,7 +28,9 @@ DIGITS = {
   "deepcluster_v2_digits": {"clusters": 8},
   "w_mse_digits": {"batch": 128},
 }
+KINDS = experiments_kinds.TINY
 NAMES = registry.names()
+BUILT = [n for n in NAMES if n not in KINDS or n in experiments_kinds.EVERYDAY]
 JOINT = (
   *("simclr", "simclr_v2", "moco_v1", "moco_v2", "moco_v3", "npid", "nnclr", "dcl"),
   *("supcon", "ressl", "cpc", "byol", "simsiam", "barlow_twins", "vicreg", "vicregl"),
@@ -37,6 +44,7 @@ PRETEXTS = (
 )
 STEPPED = ("simclr", "moco_v2", "byol", "w_mse", "deepcluster_v2")
 EVERYDAY = [f"{n}_digits" for n in STEPPED] + ["seed_digits", "simclr_fashion_mnist"]
+EVERYDAY += ["scarf_table", "dgi_graph"]
 
 
 TRACED = [n for n in NAMES if n.endswith(("_imagenet", "_images"))]
@@ -66,6 +74,8 @@ def settings(images, tmp_path_factory):
   """name -> the settings that make an experiment small, on data that is here."""
 
   def of(name):
+    if name in KINDS:
+      return {**SMALL, **KINDS[name], **_of_files(name)}
     if name.endswith("_fashion_mnist"):
       gray = np.random.default_rng(0).integers(0, 255, (32, 28, 28), np.uint8)
       path = tmp_path_factory.mktemp("gray") / "x.npz"
@@ -77,6 +87,23 @@ def settings(images, tmp_path_factory):
       {**RGB[name], "data": images} if name in RGB else {**SMALL, **_of_digits(name)}
     )
     return {**own, "teacher": teacher(name)} if name.startswith("seed_") else own
+
+  def _of_files(name):
+    if name == "lit_captions":
+      return {"image_run": image_run()}
+    if name.endswith(experiments_kinds.ONE_GRAPH):
+      return {"data": graph()}
+    return {}
+
+  @functools.cache
+  def image_run():
+    source = registry.build("simclr_digits", **of("simclr_digits"))
+    return saved(source, tmp_path_factory.mktemp("images") / "run")
+
+  @functools.cache
+  def graph():
+    folder = tmp_path_factory.mktemp("graph")
+    return experiments_kinds.write_graph(folder / "ring.npz")
 
   def _of_digits(name):
     return DIGITS.get(name, {})
@@ -92,7 +119,7 @@ def settings(images, tmp_path_factory):
   return of
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", some_of(NAMES, BUILT))
 def test_builds(name, settings):
   experiment = registry.build(name, **settings(name))
   assert experiment.run.steps == experiment.settings["steps"]
@@ -133,6 +160,18 @@ def test_two_steps(name, settings):
 def test_a_student_without_a_teacher_is_refused(name, settings):
   with pytest.raises(InputError, match="teacher"):
     registry.build(name, **{**settings(name), "teacher": ""})
+
+
+def test_every_method_beyond_images_is_an_experiment():
+  """The names that people look for, by themselves."""
+  wanted = (
+    *("skip_gram", "cbow", "bert", "roberta", "gpt", "simcse", "clip", "siglip", "lit"),
+    *("cpc_audio", "wav2vec2", "cola", "masked_spectrogram", "hubert", "future_frame"),
+    *("frame_order", "tcn", "alignment", "cross_modal", "videomae", "grace", "dgi"),
+    *("graphcl", "graphmae", "scarf", "vime", "bert4rec"),
+  )
+  assert all(registry.find(name).method for name in wanted)
+  assert set(KINDS) <= set(NAMES)
 
 
 def test_every_method_has_an_experiment_on_every_data_set():

@@ -213,19 +213,20 @@ def in_memory(source: LazySource) -> ArraySource:
 
 
 def skipped_message(data: DataSet, *, shown: int = 5) -> str:
-  """Returns one line about the files that were left out, or "" if there are none.
+  """Returns one line about what was left out, or "" if there is nothing.
 
   Args:
     data: a data set.
     shown: how many of the files are named.
   """
   sources = [data.train] if data.test is None else [data.train, data.test]
+  what = "unreadable image" if data.kind is IMAGES else "example"
   skipped = [line for source in sources for line in source.skipped]
   if not skipped:
     return ""
   more = f"; and {len(skipped) - shown} more" if len(skipped) > shown else ""
   return (
-    f"{data.name}: skipped {len(skipped)} unreadable image"
+    f"{data.name}: skipped {len(skipped)} {what}"
     f"{'s' if len(skipped) > 1 else ''}: {'; '.join(skipped[:shown])}{more}"
   )
 

@@ -12,7 +12,7 @@ from tests import cases
 from tests.contracts import runners
 from tests.marks import some_of
 
-names = pytest.mark.parametrize("name", cases.NAMES)
+names = pytest.mark.parametrize("name", some_of(cases.NAMES, cases.EVERYDAY))
 
 
 @names
