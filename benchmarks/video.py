@@ -161,8 +161,9 @@ def measure_real(method: str, options, folder: pathlib.Path) -> None:
   if path.exists():
     return
   train_on, held, data = real_clips(options)
-  jitter = {} if method == "videomae" else {"jitter": 0.2}
-  changes = {**REAL, **REAL_SETTINGS, **jitter, "data": data, "steps": REAL_STEPS}
+  own = {} if method == "videomae" else {"jitter": 0.2}
+  own |= {"residual": True} if method == "future_frame" else {}
+  changes = {**REAL, **REAL_SETTINGS, **own, "data": data, "steps": REAL_STEPS}
   if options.quick:
     changes |= QUICK
   experiment = build(method, 0, options, **changes)

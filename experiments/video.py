@@ -72,6 +72,7 @@ def future_frame_video(
   width: int = 16,
   loss: str = "squared",
   gradient_weight: float = 0.0,
+  residual: bool = False,
   scale: float = 1.0,
   flip: bool = False,
   jitter: float = 0.0,
@@ -90,6 +91,7 @@ def future_frame_video(
     width: Channels of the encoder's first stage; the last has four times as many.
     loss: "squared" or "absolute", summed over pixels.
     gradient_weight: Of the gradient difference loss.
+    residual: Whether the decoder makes the change from the last frame; for real videos.
     scale: Least share of the area that a crop has.
     flip: Whether half of the clips are mirrored; not where left and right count.
     jitter: Strength of the colour jitter.
@@ -105,7 +107,7 @@ def future_frame_video(
   decoder = models.FrameDecoder((future, size, size, channels), widths)
   views = views_of(size, scale, flip, jitter)
   method = methods.future_frame(
-    models.FramePredictor(encoder, decoder),
+    models.FramePredictor(encoder, decoder, residual),
     views,
     future=future,
     error=error,

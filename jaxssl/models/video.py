@@ -293,17 +293,21 @@ class FramePredictor(nn.Module):
   Attributes:
     encoder: has `feature_map` of clips, such as `R2Plus1D`.
     decoder: `FrameDecoder`, or what is called alike.
+    residual: whether what the decoder makes is added to the last frame of the past: for
+      real videos, most of which stands still from frame to frame.
   """
 
   encoder: nn.Module
   decoder: nn.Module
+  residual: bool = False
 
   def __call__(self, x: jax.Array, *, train: bool, keys: jax.Array | None = None):
     """Maps past clips to the next frames, float32 [batch, frames, h, w, channels]."""
     if self.is_initializing():
       self.encoder(x, train=train, keys=keys)  # some parameters come after the map
     found = self.encoder.feature_map(x, train=train, keys=keys)
-    return self.decoder(found, train=train, keys=keys)
+    made = self.decoder(found, train=train, keys=keys)
+    return made + x[:, -1:].astype(jnp.float32) if self.residual else made
 
 
 class FrameDecoder(nn.Module):

@@ -1,5 +1,6 @@
 """Nets of clips: shapes, (2+1)-d convolutions by loops, positions, who sees what."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -82,6 +83,19 @@ def test_a_predictor_makes_frames_of_the_map():
   net = models.FramePredictor(encoder, decoder)
   made = jax.eval_shape(lambda: run(net, clips())[0])
   assert made.shape == (2, 3, 8, 8, 2)
+
+
+def test_a_residual_predictor_starts_from_the_last_frame():
+  class Nothing(nn.Module):
+    """Makes no change."""
+
+    def __call__(self, grid, *, train, keys=None):
+      """Three frames of 0."""
+      return jnp.zeros((len(grid), 3, 8, 8, 1))
+
+  encoder, x = models.R2Plus1D((4,), depths=(1,)), clips()
+  made, _ = run(models.FramePredictor(encoder, Nothing(), residual=True), x)
+  np.testing.assert_array_equal(made, jnp.repeat(x[:, -1:], 3, axis=1))
 
 
 def vit(**options):
