@@ -11,7 +11,7 @@ from jaxssl.models.masked import xavier_init
 from jaxssl.ops import LogMel
 from jaxssl.registry import Parts, Run, experiment
 
-LOOKED_AT = 512  # waves from which quiet and loud are measured
+LOOKED_AT = 512  # waves from which mean and spread are measured
 
 
 def _fitted(front: LogMel, source: DataSet) -> tuple[LogMel, DataSet]:

@@ -23,7 +23,7 @@ from jaxssl.ops.spectrogram import LogMel
 NORMS = {"batch": models.BatchNorm, "layer": models.LayerNorm}
 RATE, SAMPLES = 1000, 270
 FRONT = LogMel(
-  rate=RATE, bands=8, window=0.032, hop=0.016, low=20.0, quiet=-4.0, loud=4.0
+  rate=RATE, bands=8, window=0.032, hop=0.016, low=20.0, mean=-2.0, spread=4.0
 )
 LECUN = nn.initializers.lecun_normal()
 

@@ -1,20 +1,29 @@
 """Masked spectrograms: Audio-MAE leaves out patches, Mockingjay alters frames."""
 
+import math
 from collections.abc import Callable
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxssl.augment import random_mask
 from jaxssl.augment.audio import alter_frames
 from jaxssl.augment.spans import span_mask
 from jaxssl.core import Method
 from jaxssl.errors import InputError
-from jaxssl.losses import masked_absolute_error
-from jaxssl.methods.mae import mae
-from jaxssl.methods.pixels import pixel_method
+from jaxssl.losses import (
+  masked_absolute_error,
+  masked_squared_error,
+  patch_targets,
+)
+from jaxssl.methods.mae import kept_patches
+from jaxssl.methods.pixels import check_ratio, grid_of, pixel_method
 from jaxssl.models.audio import AlteredFrames
+from jaxssl.models.masked import Visible
+from jaxssl.models.predictor import first_true
 from jaxssl.models.siamese import encode_alone
+from jaxssl.ops.patches import cut_patches, join_patches, patch_grid, patch_moments
 from jaxssl.ops.spectrogram import as_pictures
 
 
@@ -47,8 +56,35 @@ def masked_spectrogram(
     InputError: if `ratio` is not between 0 and 1; when the waves come, if the patches
       don't fill their spectrograms, or all of them or none would be left out.
   """
-  method = mae(net, _spectra(views, front), ratio=ratio, normalize=normalize)
-  return _hearing(method, net.encoder, front)
+  check_ratio(ratio)
+  patch = net.encoder.patch
+
+  def hide(key, image):
+    grid = grid_of(image, patch)
+    mask = random_mask(key, grid=grid, ratio=ratio)
+    index, _ = first_true(~mask, kept_patches(math.prod(grid), ratio))
+    return Visible(image, mask, index)
+
+  def compare(prediction, asked):
+    target = patch_targets(asked.image, patch, normalize=normalize)
+    return masked_squared_error(prediction, target, asked.mask)
+
+  def draw(prediction, asked):
+    patches, gaps = cut_patches(asked.image, patch), asked.mask[..., None]
+    if normalize:
+      mean, deviation = patch_moments(patches)
+      prediction = prediction * deviation + mean
+    grid = patch_grid(asked.image.shape, patch)
+    seen = [
+      patches,
+      jnp.where(gaps, 0.0, patches),
+      jnp.where(gaps, prediction, patches),
+    ]
+    return _columns([join_patches(x, patch=patch, grid=grid) for x in seen])
+
+  spectra = _spectra(views, front)
+  method = pixel_method(net, spectra, hide=hide, compare=compare, draw=draw)
+  return method._replace(encode=encode_alone(net.encoder, prepare=front))
 
 
 def mockingjay(
@@ -68,7 +104,7 @@ def mockingjay(
   Args:
     net: `models.FrameTeller`.
     views: (key, wave) -> waves, of which the first is used.
-    front: waves -> images, as for `masked_spectrogram`; fitted so that 0 is quiet.
+    front: waves -> images, as for `masked_spectrogram`; fitted so that 0 is the mean.
     share: of the frames that count.
     span: frames in a row.
 
@@ -94,12 +130,11 @@ def mockingjay(
   def draw(prediction, asked):
     gaps = asked.mask[:, :, None, None]
     rebuilt = jnp.where(gaps, prediction[..., None], asked.target)
-    columns = jnp.stack([asked.target, asked.image, rebuilt], axis=1)
-    return {"original | seen | rebuilt": jnp.clip(columns, 0.0, 1.0)}
+    return _columns([asked.target, asked.image, rebuilt])
 
   spectra = _spectra(views, front)
   method = pixel_method(net, spectra, hide=hide, compare=compare, draw=draw)
-  return _hearing(method, net.encoder, front)
+  return method._replace(encode=encode_alone(net.encoder, prepare=front))
 
 
 def _spectra(views, front):
@@ -107,11 +142,6 @@ def _spectra(views, front):
   return lambda key, wave: (front(views(key, wave)[0]),)
 
 
-def _hearing(method, encoder, front):
-  """A method on images as one on waves: features of waves, pictures upright."""
-
-  def show(params, extra, batch, keys):
-    shown = method.show(params, extra, batch, keys)
-    return {name: as_pictures(images) for name, images in shown.items()}
-
-  return method._replace(encode=encode_alone(encoder, prepare=front), show=show)
+def _columns(images):
+  """Pictures for `Method.show` of batches of spectrograms."""
+  return {"original | seen | rebuilt": as_pictures(jnp.stack(images, axis=1))}

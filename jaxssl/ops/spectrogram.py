@@ -255,8 +255,8 @@ class LogMel:
     floor: what is less counts as this much.
     multiple: frames are added at the end, silent ones, until their number is a
       multiple of this: for patches.
-    quiet: the logarithm that becomes 0.
-    loud: the logarithm that becomes 1.
+    mean: is taken off the logarithms.
+    spread: divides them then.
   """
 
   rate: int
@@ -270,21 +270,23 @@ class LogMel:
   scale: str = "htk"
   floor: float = 1e-5
   multiple: int = 1
-  quiet: float = 0.0
-  loud: float = 1.0
+  mean: float = 0.0
+  spread: float = 1.0
 
   def __call__(self, wave: jax.Array) -> jax.Array:
     """Maps waves [..., samples] to images, float32 [..., frames, bands, 1]."""
-    own = ("multiple", "quiet", "loud")
+    own = ("multiple", "mean", "spread")
     options = {n: v for n, v in dataclasses.asdict(self).items() if n not in own}
     x = log_mel(wave, **options)
     missing = -x.shape[-2] % self.multiple
     pads = [(0, 0)] * (x.ndim - 2) + [(0, missing), (0, 0)]
     x = jnp.pad(x, pads, constant_values=math.log(self.floor))
-    return ((x - self.quiet) / (self.loud - self.quiet))[..., None]
+    return ((x - self.mean) / self.spread)[..., None]
 
   def fitted(self, waves: np.ndarray) -> "LogMel":
-    """Returns this so that images of such waves have mean 0.5 and deviation 0.25.
+    """Returns this so that images of such waves have mean 0 and deviation 0.5.
+
+    As in Audio-MAE (arXiv 2207.06405).
 
     Args:
       waves: [n, samples]; some hundreds of a data set are enough.
@@ -292,22 +294,23 @@ class LogMel:
     Raises:
       InputError: if they have one and the same value everywhere, as silence does.
     """
-    plain = dataclasses.replace(self, quiet=0.0, loud=1.0)
+    plain = dataclasses.replace(self, mean=0.0, spread=1.0)
     values = np.asarray(jax.jit(plain)(waves), np.float64)
     mean, deviation = float(values.mean()), float(values.std())
     if not deviation > 0.0:
       raise InputError("These waves have one and the same spectrum, as silence does.")
-    quiet, loud = mean - 2.0 * deviation, mean + 2.0 * deviation
-    return dataclasses.replace(self, quiet=quiet, loud=loud)
+    return dataclasses.replace(self, mean=mean, spread=2.0 * deviation)
 
 
 def as_pictures(images: jax.Array) -> jax.Array:
   """Spectrograms as people draw them: time to the right, high bands on top.
 
   Args:
-    images: [..., frames, bands, channels].
+    images: [..., frames, bands, channels], of a fitted `LogMel`: -1 becomes black, 1
+      white.
 
   Returns:
-    [..., bands, frames, channels].
+    [..., bands, frames, channels] in [0, 1].
   """
-  return jnp.flip(jnp.swapaxes(images, -3, -2), axis=-3)
+  turned = jnp.flip(jnp.swapaxes(images, -3, -2), axis=-3)
+  return jnp.clip(0.5 + 0.5 * turned, 0.0, 1.0)

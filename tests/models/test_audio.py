@@ -9,7 +9,7 @@ from jaxssl import models
 from jaxssl.errors import InputError
 from jaxssl.ops import LogMel
 
-FRONT = LogMel(rate=1000, bands=8, window=0.032, hop=0.016, low=20.0, quiet=-4.0)
+FRONT = LogMel(rate=1000, bands=8, window=0.032, hop=0.016, low=20.0, mean=-2.0)
 WAVES = 0.1 * jax.random.normal(jax.random.key(0), (2, 270))
 KEY = jax.random.key(1)
 
