@@ -353,17 +353,16 @@ CASES = (
 )
 NAMES = tuple(case.name for case in CASES)
 FIRST = NAMES[:6]  # of which the everyday suite runs everything
-ALONE = {row[0] for module in (*OTHERS, *KINDS) for row in module.ROWS}
-OF_KINDS = (  # every day one of each kind
+FAMILIES = (  # every day the first six, and one of each family and kind
+  *("moco_v1", "moco_v3", "npid", "nnclr", "ressl", "w_mse", "lejepa", "vicregl"),
+  *("cpc", "swav", "deepcluster", "deepcluster_v2", "seed", "dino", "dinov2", "ijepa"),
+  *("rotation", "jigsaw", "colorization", "inpainting_adversarial", "vae", "gan"),
+  *("bigan", "dvae", "mae", "beit", "data2vec", "aim"),
   *("bert", "skip_gram", "clip", "cola", "wav2vec2", "tcn", "alignment", "graphcl"),
   "scarf",
 )
-_OF_OTHER_KINDS = {row[0] for module in KINDS for row in module.ROWS}
-EVERYDAY = tuple(n for n in NAMES if n not in _OF_OTHER_KINDS or n in OF_KINDS)
-JOINT = (  # rows meet; and one of each family and kind where most don't
-  *(n for n in NAMES if n not in ALONE),
-  *("gan", "mae", "rotation", "colorization", *OF_KINDS),
-)
+EVERYDAY = (*FIRST, *FAMILIES)
+JOINT = (*FIRST, *FAMILIES[:16], "gan", "clip", "wav2vec2", "graphcl")  # rows meet
 
 
 def optimiser() -> optax.GradientTransformation:

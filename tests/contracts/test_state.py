@@ -15,6 +15,10 @@ from tests.marks import some_of
 names = pytest.mark.parametrize("name", some_of(cases.NAMES, cases.EVERYDAY))
 
 
+def test_what_runs_every_day_is_in_the_table():
+  assert {*cases.EVERYDAY, *cases.JOINT} <= set(cases.NAMES)
+
+
 @names
 def test_one_trace_and_no_host_transfer(name):
   step, mesh = runners.jitted(name, "batch", 1)

@@ -75,6 +75,7 @@ def test_the_scale_stays_at_100_or_less(name):
   )
 
 
+@pytest.mark.slow
 @names
 def test_blocks_and_ring_are_the_same_step(name):
   mesh, batch = data_mesh(), caption_cases.batch()

@@ -20,6 +20,7 @@ def started(method):
   return batch, params, extra, keys, outputs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
 def test_alignment_weighs_easy_and_hard_negatives(share):
   net = sounding_cases.net("layer", None)
@@ -58,6 +59,7 @@ def test_alignment_needs_shifted_sounds():
     started(methods.alignment_info_nce(net, views))
 
 
+@pytest.mark.slow
 def test_features_are_of_clip_and_sound():
   method = sounding_cases.make_alignment("layer")
   batch, params, extra, *_ = started(method)

@@ -37,6 +37,7 @@ def describe(state):
   return jax.tree.map(lambda x: (x.shape, x.dtype), state)
 
 
+@pytest.mark.slow
 def test_hubert_clusters_sounds_first_and_features_later(hubert):
   method, state = hubert
   first = method.refresh(state, batches(), jax.random.key(1))
@@ -96,6 +97,7 @@ def test_cpc_negatives_are_of_any_row_and_of_no_frame_at_the_same_time():
   )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["wav2vec2", "hubert", "cpc_audio"])
 def test_padded_frames_are_not_asked_for(name):
   """The loss of half a recording counts half the frames, and stays finite for none."""

@@ -66,6 +66,7 @@ def test_shows_rows_of_the_same_kind(make):
   assert bool(jnp.isfinite(shown.numeric[:, 2]).all())
 
 
+@pytest.mark.slow
 def test_deepcluster_takes_rows():
   draw = lambda key, row: (table_cases.corruption(key, row),)
   net = models.Siamese(table_cases.encoder("layer"), models.moco_head(out=8))
@@ -90,6 +91,7 @@ def test_embedded_categories_and_bad_rows():
     encoder.init(jax.random.key(0), jnp.zeros((2, 3)), train=True)
 
 
+@pytest.mark.slow
 def test_a_table_without_words_trains():
   """Leaves of no columns go through the merged views."""
   rows = Row(table_cases.batch()["input"].numeric, jnp.zeros((16, 0), jnp.int32))

@@ -40,6 +40,7 @@ def padded(x: Graph) -> Graph:
   return jax.tree.map(jnp.asarray, Graph(*more, pad(x.node_mask, 3)))
 
 
+@pytest.mark.slow
 @names
 def test_padding_changes_nothing(name):
   x = graphs()
@@ -51,6 +52,7 @@ def test_padding_changes_nothing(name):
   np.testing.assert_array_equal(nodes[~x.node_mask], 0)
 
 
+@pytest.mark.slow
 @names
 def test_nodes_in_another_order_have_the_same_features(name):
   one = toy_graph(np.random.default_rng(3), NODES)
@@ -72,6 +74,7 @@ def test_nodes_in_another_order_have_the_same_features(name):
   np.testing.assert_allclose(moved_nodes[0], nodes[0][order], atol=1e-5)
 
 
+@pytest.mark.slow
 @names
 def test_isolated_nodes_are_finite(name):
   x = graphs()

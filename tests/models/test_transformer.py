@@ -154,6 +154,7 @@ def hidden_of(net, variables, ids):
   return net.apply(variables, ids, train=False, method="tokens")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pre_norm", [True, False])
 def test_a_causal_one_sees_nothing_after_a_token(pre_norm):
   net, variables = made(causal=True, pre_norm=pre_norm)
@@ -214,6 +215,7 @@ def test_logits_are_products_with_the_embedding():
   np.testing.assert_allclose(logits, hidden @ table.T, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("remat", ["dots", "full"])
 def test_remat_changes_no_gradient(remat):
   ids = texts()
@@ -225,6 +227,7 @@ def test_remat_changes_no_gradient(remat):
   jax.tree.map(partial(np.testing.assert_allclose, atol=1e-5), *grads)
 
 
+@pytest.mark.slow
 def test_half_precision_gives_floats_of_32_bits():
   net, variables = made(dtype=jnp.bfloat16)
   hidden = hidden_of(net, variables, texts())
