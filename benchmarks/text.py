@@ -257,11 +257,18 @@ def write(args, work: pathlib.Path) -> None:
     "last tenth of the documents; beside it what these cost by the frequencies of the "
     "training text.",
     loss_table(found),
+    *(_probes(found) if set(found) - {"gpt"} else ()),
+    page.conditions(),
+  )
+
+
+def _probes(found) -> tuple[str, str]:
+  """What the frozen features are worth, where a model was scored."""
+  return (
     "Frozen features: test accuracy in percent of logistic regression (C = 10) on unit "
     "features, mean ± deviation of 10 draws of so many labels a class (TREC's smallest "
     "has 86). The bag of words is of the method's own tokens.",
     probe_table(found),
-    page.conditions(),
   )
 
 
