@@ -21,6 +21,7 @@ from jaxssl.report.curves import CURVES, MEASURES, own_curves
 
 SMALL = (2.3, 1.6)  # inches of a measure's curve: four in a row
 
+MOST_TABLES = 2  # of rows of a table, shown column by column
 MOST_COLOURS = len(plots.LIGHT.classes)
 
 
@@ -304,6 +305,8 @@ def _views(views) -> Part:
 def _rows_of(rows, file, alt, names):
   """Rows of tiles as HTML, and as a picture where all are images of one shape."""
   if not tiles.are_images(rows):
+    if isinstance(rows[0][0], dict):  # each is as long as the table has columns
+      rows = rows[:MOST_TABLES]
     captions = [("name", name) for name in names]
     html = "".join(tiles.as_row(row, captions) for row in rows)
     return f'<div class="neighbours">{html}</div>', {}

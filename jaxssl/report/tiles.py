@@ -12,6 +12,10 @@ from jaxssl.data.kinds import Frames, Sketch, Sound, Tile
 from jaxssl.report import plots
 
 MOST_FRAMES = 8
+LAYOUT = (
+  ((str, Frames), " stacked"),
+  (Sketch, " large"),
+)  # of a row, else side by side
 
 
 def are_images(rows: Sequence[Sequence[Tile]]) -> bool:
@@ -34,12 +38,12 @@ def as_row(tiles: Sequence[Tile], captions: Sequence[tuple[str, str]]) -> str:
   """
   if all(isinstance(tile, dict) for tile in tiles):
     return _table(tiles, captions)
-  wide = any(isinstance(tile, str | Frames) for tile in tiles)
+  kind = next((name for kinds, name in LAYOUT if isinstance(tiles[0], kinds)), "")
   cells = [
-    f"<figure>{as_html(tile, _alt(kind, text))}{_caption(kind, text)}</figure>"
-    for tile, (kind, text) in zip(tiles, captions, strict=True)
+    f"<figure>{as_html(tile, _alt(role, text))}{_caption(role, text)}</figure>"
+    for tile, (role, text) in zip(tiles, captions, strict=True)
   ]
-  return f'<div class="row{" stacked" if wide else ""}">{"".join(cells)}</div>'
+  return f'<div class="row{kind}">{"".join(cells)}</div>'
 
 
 def as_html(tile: Tile, alt: str) -> str:
