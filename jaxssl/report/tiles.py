@@ -12,7 +12,7 @@ from jaxssl.data.kinds import Frames, Sketch, Sound, Tile
 from jaxssl.report import plots
 
 MOST_FRAMES = 8
-LAYOUT = (
+LAYOUT = (((str, Frames), " stacked"), (Sketch, " large"))  # else side by side
   ((str, Frames), " stacked"),
   (Sketch, " large"),
 )  # of a row, else side by side
