@@ -13,9 +13,6 @@ from jaxssl.report import plots
 
 MOST_FRAMES = 8
 LAYOUT = (((str, Frames), " stacked"), (Sketch, " large"))  # else side by side
-  ((str, Frames), " stacked"),
-  (Sketch, " large"),
-)  # of a row, else side by side
 
 
 def are_images(rows: Sequence[Sequence[Tile]]) -> bool:
