@@ -163,6 +163,45 @@ def docs_probe() -> tuple[Corpus, Corpus]:
   )
 
 
+def labelled_pair(spec: str, train: str, test: str) -> tuple[Corpus, Corpus] | None:
+  """Opens the labelled texts that features are scored on.
+
+  Args:
+    spec: the text that is trained on; "docs" has labelled texts of its own.
+    train: a .tsv file of labels and texts to learn from, or "".
+    test: another to be judged on, or "".
+
+  Returns:
+    Both, their labels numbered alike; None where there are none.
+
+  Raises:
+    InputError: if only one is given, one has no labels, or the second has a label
+      that the first has not.
+  """
+  if bool(train) != bool(test):
+    raise InputError(
+      "Features are scored on two files: give both probe and probe_test."
+    )
+  if not train and spec != DOCS:
+    return None
+  pair = (read_text(train), read_text(test)) if train else docs_probe()
+  for corpus in pair:
+    if corpus.labels is None:
+      raise InputError(f"{corpus.name} has no labels; a probe is a .tsv file.")
+  return _same_classes(*pair)
+
+
+def _same_classes(train, test):
+  """Gives the test texts the numbers that the labels have in the training texts."""
+  unknown = set(test.classes) - set(train.classes)
+  if unknown:
+    raise InputError(
+      f"{test.name} has the label '{min(unknown)}', which {train.name} does not."
+    )
+  numbers = np.asarray([train.classes.index(name) for name in test.classes], np.int32)
+  return train, test._replace(labels=numbers[test.labels], classes=train.classes)
+
+
 def paragraphs(text: str) -> list[str]:
   """Returns the parts of a text between empty lines."""
   return [part for part in re.split(r"\n\s*\n", text) if part.strip()]

@@ -15,8 +15,8 @@ from jaxssl.data.sources import ArraySource, DataSet, Source
 from jaxssl.data.text import (
   DOCS,
   Corpus,
-  docs_probe,
   held_out,
+  labelled_pair,
   read_text,
   sentences,
 )
@@ -240,29 +240,11 @@ def _by_sentence(form, texts, duplicates):
 
 def _probe(form, spec, train, test):
   """The labelled texts as a data set, or None."""
-  if bool(train) != bool(test):
-    raise InputError(
-      "Features are scored on two files: give both probe and probe_test."
-    )
-  if not train and spec != DOCS:
+  pair = labelled_pair(spec, train, test)
+  if pair is None:
     return None
-  pair = (read_text(train), read_text(test)) if train else docs_probe()
-  for corpus in pair:
-    if corpus.labels is None:
-      raise InputError(f"{corpus.name} has no labels; a probe is a .tsv file.")
-  first, second = (examples(form, c) for c in _same_classes(*pair))
+  first, second = (examples(form, corpus) for corpus in pair)
   return first._replace(test=second.train)
-
-
-def _same_classes(train, test):
-  """Gives the test texts the numbers that the labels have in the training texts."""
-  unknown = set(test.classes) - set(train.classes)
-  if unknown:
-    raise InputError(
-      f"{test.name} has the label '{min(unknown)}', which {train.name} does not."
-    )
-  numbers = np.asarray([train.classes.index(name) for name in test.classes], np.int32)
-  return train, test._replace(labels=numbers[test.labels], classes=train.classes)
 
 
 def _like(form, spec):

@@ -17,7 +17,14 @@ import numpy as np
 from jaxssl.data.items import bag, bag_name, check_ids, pad_rows
 from jaxssl.data.kinds import Kind
 from jaxssl.data.sources import ArraySource, DataSet
-from jaxssl.data.text import DOCS, Corpus, docs_probe, held_out, paragraphs, read_text
+from jaxssl.data.text import (
+  DOCS,
+  Corpus,
+  held_out,
+  labelled_pair,
+  paragraphs,
+  read_text,
+)
 from jaxssl.errors import InputError
 from jaxssl.ops.sampling import keep_probability
 
@@ -205,19 +212,9 @@ def word_kind(vocabulary: Vocabulary) -> Kind:
 
 def _probe(vocabulary, spec, train, test):
   """The labelled texts as a data set, or None."""
-  if bool(train) != bool(test):
-    raise InputError(
-      "Features are scored on two files: give both probe and probe_test."
-    )
-  if not train and spec != DOCS:
+  pair = labelled_pair(spec, train, test)
+  if pair is None:
     return None
-  pair = (read_text(train), read_text(test)) if train else docs_probe()
-  for corpus in pair:
-    if corpus.labels is None or corpus.classes != pair[0].classes:
-      raise InputError(
-        f"{corpus.name} has the labels {', '.join(corpus.classes) or '(none)'}; a "
-        "probe is two .tsv files with the same ones."
-      )
   first, second = (_texts(vocabulary, corpus) for corpus in pair)
   return first._replace(test=second.train)
 
