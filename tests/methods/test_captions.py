@@ -31,6 +31,7 @@ def begun(name):
   return method, jax.jit(init)(jax.random.key(0), batch)
 
 
+@pytest.mark.slow
 @names
 def test_both_sides_are_unit_vectors_of_one_space(name):
   method, state = begun(name)
@@ -139,6 +140,7 @@ def test_a_view_draws_every_caption_and_keeps_all_of_them():
   np.testing.assert_array_equal(np.sort(drawn, axis=1), np.tile([0, 1, 2], (40, 1)))
 
 
+@pytest.mark.slow
 def test_the_view_of_clip_has_the_form_of_the_input():
   example = Captioned(np.full((8, 8, 1), 128, np.uint8), np.ones((2, 4), np.int32))
   (view,) = many_views(clip_view(8))(jax.random.key(0), example)

@@ -34,6 +34,7 @@ def test_half_of_the_nodes_that_are_there_are_hidden():
   assert found.graph.nodes[place].tolist() in graph.nodes[:6].tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("remask", [True, False])
 def test_the_decoder_sees_no_code_of_hidden_nodes(remask):
   """Without edges a hidden node's prediction can hang on its code alone."""
@@ -54,6 +55,7 @@ def test_the_decoder_sees_no_code_of_hidden_nodes(remask):
   assert moved[hidden].any() != remask
 
 
+@pytest.mark.slow
 def test_the_loss_of_a_graph_does_not_see_its_padding():
   """DGI without corruption draws nothing whose shape is the padding's."""
   batch = graph_cases.batch(rows=4)
@@ -64,6 +66,7 @@ def test_the_loss_of_a_graph_does_not_see_its_padding():
   np.testing.assert_allclose(loss_of(method, more), loss_of(method, batch), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_losses_start_where_they_should():
   batch = graph_cases.batch(rows=4)
   net = models.NodeProjector(models.GCN((8,)), lambda x, **_: jnp.ones_like(x))
@@ -79,6 +82,7 @@ def test_bad_shares_are_named():
       methods.graphmae(None, None, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["dgi", "grace"])
 def test_one_graph_goes_through_the_whole_loop(name, tmp_path):
   """A batch of one row: trains, logs, scores the nodes and reports."""

@@ -45,6 +45,7 @@ def test_accuracy_is_of_the_own_sound_nearer():
   assert float(accuracy(Sounded(video, audio), apart)) == pytest.approx(0.75)
 
 
+@pytest.mark.slow
 def test_info_nce_is_its_loss():
   method = sounding_cases.make_alignment_info_nce("layer")
   _, params, extra, _, out = started(method)
@@ -72,6 +73,7 @@ def test_features_are_of_clip_and_sound():
   assert patches.shape == (16, sounding_cases.FRAMES, 32)
 
 
+@pytest.mark.slow
 def test_cross_modal_shows_spectra_and_looks_at_no_sound():
   method = sounding_cases.make_cross_modal("layer")
   batch, params, extra, keys, errors = started(method)

@@ -26,6 +26,7 @@ def loss_of(method):
   return outputs, loss, metrics
 
 
+@pytest.mark.slow
 def test_scarf_is_simclr_at_a_temperature_of_one():
   method = table_cases.make_scarf("layer")
   (clean, corrupted), loss, _ = loss_of(method)

@@ -37,6 +37,7 @@ def loss(name, batch, keys=KEYS):
   return outputs, method.objective(params, extra, outputs, jnp.int32(0))
 
 
+@pytest.mark.slow
 def test_gpt_predicts_every_token_but_the_first_and_padding():
   batch = texts()
   outputs, (value, _) = loss("gpt", batch)

@@ -71,6 +71,7 @@ def test_cola_head_is_within_one():
   assert out.shape == (2, 5) and np.abs(out).max() < 1.0
 
 
+@pytest.mark.slow
 def test_frames_see_the_others_and_their_place():
   net = models.FrameEncoder(width=8, depth=1, heads=2)
   images = FRONT(WAVES)

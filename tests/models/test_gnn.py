@@ -121,6 +121,7 @@ def test_batch_norm_has_the_moments_of_nodes_that_are_there():
   np.testing.assert_allclose(np.asarray(out)[np.asarray(mask)].mean(0), 0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_dropout_draws_from_the_keys_of_the_rows():
   net = models.GAT((8,), heads=2, feature_dropout=0.3, attention_dropout=0.3)
   x, keys = graphs(), jax.random.split(jax.random.key(1), 4)

@@ -194,6 +194,7 @@ def test_transformer_predictions_see_no_frame_ahead():
   assert np.abs(a[:, 3:] - b[:, 3:]).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_the_gradient_to_the_convolutions_is_slowed_down():
   wave = jax.random.uniform(jax.random.key(1), (1, 64), minval=-1.0)
 

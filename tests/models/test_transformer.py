@@ -165,6 +165,7 @@ def test_a_causal_one_sees_nothing_after_a_token(pre_norm):
   assert (np.abs(before[:, 4:] - after[:, 4:]).max(axis=(0, 2)) > 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pool", [models.mean_pool, models.last_pool])
 def test_padding_changes_nothing(pool):
   net, variables = made(pool=pool)
@@ -198,6 +199,7 @@ def test_tokens_are_sown_and_pooled():
   np.testing.assert_allclose(out, patches.mean(1), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_rows_dropout_is_its_own():
   net, variables = made(dropout=0.5)
   ids, keys = texts(), jax.random.split(jax.random.key(4), 3)

@@ -117,6 +117,7 @@ def test_positions_differ_in_time_and_place():
   assert apart.min() > 0.01
 
 
+@pytest.mark.slow
 def test_what_is_hidden_reaches_no_prediction():
   """Pixels of hidden cubes may be anything."""
   x, mask = clips(), jnp.array([[True, False, True, False] * 2] * 2)
