@@ -323,7 +323,9 @@ def _made(caption, rows) -> Part:
   if caption == "samples":
     about = "Drawn from the prior, not from any example."
   name = re.sub("[^a-z0-9]+", "_", caption.lower()).strip("_")
-  html, files = _rows_of(rows, f"{name}.png", caption, caption.split(" | "))
+  names = caption.split(" | ")
+  names += names[-1:] * (len(rows[0]) - len(names))  # "a word | its nearest"
+  html, files = _rows_of(rows, f"{name}.png", caption, names)
   return Part(_section(title, html, about=about), files)
 
 

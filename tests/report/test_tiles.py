@@ -82,3 +82,8 @@ def test_only_images_of_one_shape_are_one_picture():
   assert tiles.are_images([[square, square], [square, square]])
   assert not tiles.are_images([[square, wide]])
   assert not tiles.are_images([[square, "a caption"]])
+
+
+def test_the_last_name_of_a_caption_is_that_of_all_further_columns(tmp_path):
+  text = page(tmp_path, pictures={"a word | its nearest": [["sea", "lake", "pond"]]})
+  assert text.count(">its nearest<") == 2
