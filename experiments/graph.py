@@ -7,10 +7,10 @@ import optax
 
 from jaxssl import methods, models, optim
 from jaxssl.augment import (
+  as_it_is,
   grace_view,
   graphcl_view,
   many_views,
-  same_graph,
   two_views,
 )
 from jaxssl.data.graphs import open_graphs
@@ -18,7 +18,7 @@ from jaxssl.registry import Parts, Run, experiment
 
 ONE = {"batch": 1, "log_every": 20, "eval_every": 100, "checkpoint_every": 100}
 MANY = Run(steps=400, batch=128, log_every=20, eval_every=200, checkpoint_every=200)
-SAME = many_views(same_graph)
+AS_IT_IS = many_views(as_it_is)
 CORA, CITESEER = "cora.npz", "citeseer.npz"
 
 
@@ -63,8 +63,8 @@ def dgi_parts(data, *, width: int, learning_rate: float) -> Parts:
     width: of the features.
     learning_rate: of Adam, constant.
   """
-  method = methods.dgi(models.InfoMax(models.GCN((width,))), SAME)
-  return Parts(method, adam(learning_rate), data, SAME)
+  method = methods.dgi(models.InfoMax(models.GCN((width,))), AS_IT_IS)
+  return Parts(method, adam(learning_rate), data, AS_IT_IS)
 
 
 def graphmae_parts(
@@ -89,9 +89,9 @@ def graphmae_parts(
   decoder = models.GAT((out,), 1, "none", **drops)
   net = models.GraphMAE(encoder, decoder)
   options = {"ratio": ratio, "replaced": replaced, "gamma": gamma}
-  method = methods.graphmae(net, SAME, **options)
+  method = methods.graphmae(net, AS_IT_IS, **options)
   rate = optim.warmup_cosine(learning_rate, steps=run.steps)
-  return Parts(method, adam(rate, weight_decay), data, SAME)
+  return Parts(method, adam(rate, weight_decay), data, AS_IT_IS)
 
 
 @experiment(
@@ -219,7 +219,7 @@ def graphcl_graph(
     share: Of the nodes that a subgraph keeps.
     learning_rate: Of Adam, constant; 0.01 in the paper's code.
   """
-  views = two_views(same_graph, graphcl_view(rate=rate, share=share))
+  views = two_views(as_it_is, graphcl_view(rate=rate, share=share))
   projector = head(width * layers, activation=nn.relu)
   net = models.Siamese(models.GIN((width,) * layers), projector)
   method = methods.graphcl(net, views, temperature=temperature)

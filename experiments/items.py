@@ -1,17 +1,13 @@
 """Sequences of items: walks made on the spot, or the user's csv of user, item, time."""
 
 from jaxssl import methods, optim
+from jaxssl.augment import as_it_is, many_views
 from jaxssl.data.items import open_items
 from jaxssl.presets.sequences import bert4rec_net, sasrec_net
 from jaxssl.registry import Parts, Run, experiment
 
 RUN = Run(steps=1500, batch=128, log_every=50, eval_every=500, checkpoint_every=500)
-
-
-def as_it_is(key, example):
-  """The view of the methods on items: the sequence itself."""
-  del key
-  return (example,)
+AS_IT_IS = many_views(as_it_is)
 
 
 @experiment(
@@ -53,7 +49,7 @@ def bert4rec_items(
   method = methods.bert4rec(net, items=items, share=share)
   rate = optim.warmup_cosine(learning_rate, steps=run.steps, warmup=run.steps // 10)
   tx = optim.adamw(rate, weight_decay=0.01)
-  return Parts(method, tx, opened.data, as_it_is)
+  return Parts(method, tx, opened.data, AS_IT_IS)
 
 
 @experiment(
@@ -91,4 +87,4 @@ def sasrec_items(
   sizes = {"width": width, "depth": depth, "heads": heads, "dropout": dropout}
   method = methods.sasrec(sasrec_net(items, length=length, **sizes), items=items)
   tx = optim.adamw(learning_rate, weight_decay=0.0, b2=0.98)
-  return Parts(method, tx, opened.data, as_it_is)
+  return Parts(method, tx, opened.data, AS_IT_IS)

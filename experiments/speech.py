@@ -9,7 +9,7 @@ from functools import partial
 import jax
 
 from jaxssl import methods, models, ops, optim
-from jaxssl.augment import many_views, span_mask
+from jaxssl.augment import as_it_is, many_views, span_mask
 from jaxssl.data import open_audio
 from jaxssl.presets.common import share
 from jaxssl.registry import Parts, Run, experiment
@@ -18,12 +18,7 @@ EVERY = {"log_every": 50, "eval_every": 200, "checkpoint_every": 200}
 DATA = "tones, or your own recordings"
 
 
-def _whole(key, wave):
-  del key
-  return wave
-
-
-VIEWS = many_views(_whole)
+VIEWS = many_views(as_it_is)
 
 
 def _encoder(width: int, depth: int, dropout: float) -> models.SpeechEncoder:

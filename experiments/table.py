@@ -13,12 +13,7 @@ from jaxssl.data import DataSet, columns_from_json, marginals, open_table
 from jaxssl.registry import Parts, Run, experiment
 
 RUN = Run(steps=2000, batch=128, log_every=100, eval_every=500, checkpoint_every=500)
-
-
-def as_it_is(key, row):
-  """The row itself, as the only view."""
-  del key
-  return (row,)
+AS_IT_IS = augment.many_views(augment.as_it_is)
 
 
 def _encoder(source: DataSet, width: int) -> models.TableEncoder:
@@ -102,9 +97,9 @@ def vime_table(
   source = open_table(data, label=label)
   corruption = partial(augment.corrupt_cells, marginals=marginals(source), share=share)
   net = models.Vime(_encoder(source, width), _decoder(source))
-  method = methods.vime(net, as_it_is, corruption=corruption, alpha=alpha)
+  method = methods.vime(net, AS_IT_IS, corruption=corruption, alpha=alpha)
   tx = optax.rmsprop(learning_rate, decay=0.9, eps=1e-7)
-  return Parts(method, tx, source, as_it_is)
+  return Parts(method, tx, source, AS_IT_IS)
 
 
 @experiment(
@@ -135,8 +130,8 @@ def denoising_table(
   source = open_table(data, label=label)
   draw = partial(augment.corrupt_columns, marginals=marginals(source), share=share)
   net = models.AutoEncoder(_encoder(source, width), _decoder(source))
-  method = methods.table_denoising(net, as_it_is, corruption=draw)
-  return Parts(method, optax.adam(learning_rate), source, as_it_is)
+  method = methods.table_denoising(net, AS_IT_IS, corruption=draw)
+  return Parts(method, optax.adam(learning_rate), source, AS_IT_IS)
 
 
 @experiment(

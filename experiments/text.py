@@ -22,12 +22,6 @@ GPT_RUN = Run(
 RUN = Run(steps=2000, batch=32, log_every=100, eval_every=1000, checkpoint_every=1000)
 
 
-def same_text(key, ids):
-  """The text as it is: GPT has no augmentation."""
-  del key
-  return (ids,)
-
-
 def hidden_text(mask: Callable, key, ids):
   """The text as the net sees it."""
   return (mask(key, ids).ids,)
@@ -127,7 +121,8 @@ def gpt_text(
   )
   adam = optim.adamw(rate, weight_decay=weight_decay, b2=0.99)
   tx = optax.chain(optax.clip_by_global_norm(1.0), adam)
-  return Parts(methods.gpt(models.CausalNet(encoder)), tx, opened, same_text)
+  views = augment.many_views(augment.as_it_is)
+  return Parts(methods.gpt(models.CausalNet(encoder)), tx, opened, views)
 
 
 @experiment(

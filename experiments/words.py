@@ -5,6 +5,7 @@ from collections.abc import Callable
 import optax
 
 from jaxssl import methods, models, optim
+from jaxssl.augment import as_it_is, many_views
 from jaxssl.data.sentences import sentence_data
 from jaxssl.data.tokenizers import tokenizer_from
 from jaxssl.data.words import open_words
@@ -16,12 +17,6 @@ WORDS = Run(steps=1500, batch=1024, log_every=100, eval_every=500, checkpoint_ev
 SENTENCES = Run(
   steps=1000, batch=64, log_every=50, eval_every=250, checkpoint_every=250
 )
-
-
-def as_it_is(key, example):
-  """The view of word2vec: the window itself."""
-  del key
-  return (example,)
 
 
 def word_optimiser(run: Run, rate: float) -> optax.GradientTransformation:
@@ -61,7 +56,8 @@ def word_parts(
   encoder = models.WordVectors(len(vocabulary.words), width)
   sizes = {"window": window, "negatives": negatives}
   made = method(encoder, tuple(map(int, vocabulary.counts)), **sizes)
-  return Parts(made, word_optimiser(run, learning_rate), opened.data, as_it_is)
+  tx = word_optimiser(run, learning_rate)
+  return Parts(made, tx, opened.data, many_views(as_it_is))
 
 
 @experiment(

@@ -55,7 +55,7 @@ def gin(norm: str, axis_name: str | None) -> models.GIN:
   return models.GIN(widths=(16, 16), pool="mean", norm=norm, axis_name=axis_name)
 
 
-same = augment.many_views(graph_augment.same_graph)
+same = augment.many_views(augment.as_it_is)
 
 
 def make_grace(norm: str = "batch", axis_name: str | None = None):
@@ -69,7 +69,7 @@ def make_graphcl(norm: str = "batch", axis_name: str | None = None):
   """GraphCL by a GIN; one of its four augmentations a graph."""
   view = graph_augment.graphcl_view(rate=0.2, share=0.6)
   net = models.Siamese(gin(norm, axis_name), Head())
-  views = augment.two_views(graph_augment.same_graph, view)
+  views = augment.two_views(augment.as_it_is, view)
   return methods.graphcl(net, views, temperature=0.5)
 
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from jaxssl import core, registry, runs
-from jaxssl.checkpoint import Checkpoints
 from jaxssl.errors import InputError
 from tests import (
   experiments_cifar10,
@@ -16,6 +15,7 @@ from tests import (
   experiments_kinds,
 )
 from tests.marks import some_of
+from tests.saved import saved
 
 SMALL = {"steps": 2, "batch": 16}
 RGB = {
@@ -57,16 +57,6 @@ def images(tmp_path_factory):
   drawn = np.random.default_rng(0).integers(0, 255, (16, 32, 32, 3), np.uint8)
   np.savez(path, x=drawn, y=np.arange(16) % 4)
   return str(path)
-
-
-def saved(experiment, folder):
-  """The folder of a run that has just begun: a teacher."""
-  out = runs.create(experiment, folder)
-  init = functools.partial(core.init_state, experiment.method, experiment.tx)
-  state = jax.jit(init)(jax.random.key(0), runs.example_batch(experiment, 2))
-  with Checkpoints(out / "checkpoints") as checkpoints:
-    checkpoints.save(0, state, {"seconds": 0.0})
-  return str(out)
 
 
 @pytest.fixture(scope="module")

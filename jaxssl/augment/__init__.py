@@ -27,7 +27,6 @@ from jaxssl.augment.graph import (
   mask_features,
   mask_nodes,
   noise_features,
-  same_graph,
   shuffle_nodes,
   subgraph,
 )
@@ -106,7 +105,7 @@ from jaxssl.augment.video import (
   tube_mask,
   video_view,
 )
-from jaxssl.augment.views import compose, many_views, two_views
+from jaxssl.augment.views import as_it_is, compose, many_views, two_views
 from jaxssl.augment.warp import random_warp, warp
 
 __all__ = [
@@ -123,6 +122,7 @@ __all__ = [
   "adjust_saturation",
   "affine",
   "alter_frames",
+  "as_it_is",
   "beit_view",
   "bert_mask",
   "bicubic",
@@ -200,7 +200,6 @@ __all__ = [
   "roberta_mask",
   "rolled_view",
   "salt_and_pepper",
-  "same_graph",
   "scarf_views",
   "shuffle_nodes",
   "simclr_view",

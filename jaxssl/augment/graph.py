@@ -118,12 +118,6 @@ def graphcl_view(*, rate: float = 0.1, share: float = 0.2) -> Callable:
   return view
 
 
-def same_graph(key: jax.Array, graph: Graph) -> Graph:
-  """The graph as it is: the other view of GraphCL, the only one of DGI and GraphMAE."""
-  del key
-  return graph
-
-
 def _check_rate(rate):
   if not 0 <= rate < 1:
     raise InputError(f"The share {rate} is not from 0 to below 1.")

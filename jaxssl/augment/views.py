@@ -63,6 +63,12 @@ def many_views(*views: View) -> Views:
   return apply
 
 
+def as_it_is(key: jax.Array, example: PyTree) -> PyTree:
+  """The view of methods without augmentation: the example itself."""
+  del key
+  return example
+
+
 def compose(*augmentations: View) -> View:
   """One view function that applies each in turn; number i gets its own split key.
 

@@ -15,10 +15,12 @@ import os
 import pathlib
 import re
 import zlib
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
+from jaxssl.data.sources import DataSet
 from jaxssl.errors import InputError, nearest
 
 DOCS = "docs"
@@ -189,6 +191,22 @@ def labelled_pair(spec: str, train: str, test: str) -> tuple[Corpus, Corpus] | N
     if corpus.labels is None:
       raise InputError(f"{corpus.name} has no labels; a probe is a .tsv file.")
   return _same_classes(*pair)
+
+
+def probe_set(spec: str, train: str, test: str, form: Callable) -> DataSet | None:
+  """Returns the two texts of `labelled_pair` as one data set, or None.
+
+  Args:
+    spec: the text that is trained on.
+    train: a .tsv file of labels and texts to learn from, or "".
+    test: another to be judged on, or "".
+    form: (Corpus) -> DataSet, the rows that a net reads.
+  """
+  pair = labelled_pair(spec, train, test)
+  if pair is None:
+    return None
+  first, second = map(form, pair)
+  return first._replace(test=second.train)
 
 
 def _same_classes(train, test):

@@ -16,7 +16,7 @@ from jaxssl.data.text import (
   DOCS,
   Corpus,
   held_out,
-  labelled_pair,
+  probe_set,
   read_text,
   sentences,
 )
@@ -92,7 +92,7 @@ def text_data(
     pack(form, test, spread=False) if test else None,
     (),
     text_kind(trained, pairs=packing == "pairs"),
-    _probe(form, spec, probe, probe_test),
+    probe_set(spec, probe, probe_test, functools.partial(examples, form)),
     functools.partial(_like, form),
     {"tokenizer.json": trained.text},
   )
@@ -236,15 +236,6 @@ def _by_sentence(form, texts, duplicates):
   if form.packing == "sentences":
     return packing.full_sentences(documents, form.length)
   return packing.segment_pairs(documents, form.length, duplicates=duplicates)
-
-
-def _probe(form, spec, train, test):
-  """The labelled texts as a data set, or None."""
-  pair = labelled_pair(spec, train, test)
-  if pair is None:
-    return None
-  first, second = (examples(form, corpus) for corpus in pair)
-  return first._replace(test=second.train)
 
 
 def _like(form, spec):

@@ -21,8 +21,8 @@ from jaxssl.data.text import (
   DOCS,
   Corpus,
   held_out,
-  labelled_pair,
   paragraphs,
+  probe_set,
   read_text,
 )
 from jaxssl.errors import InputError
@@ -103,7 +103,7 @@ def open_words(
     None,
     (),
     word_kind(vocabulary),
-    probe=_probe(vocabulary, spec, probe, probe_test),
+    probe=probe_set(spec, probe, probe_test, functools.partial(_texts, vocabulary)),
     like=lambda other: _texts(vocabulary, read_text(other)),
     files={"words.tsv": as_lines(vocabulary)},
   )
@@ -208,15 +208,6 @@ def word_kind(vocabulary: Vocabulary) -> Kind:
 
   raw = functools.partial(bag, ids=ids)
   return Kind("words", check, raw, lambda inputs: bag_name("words", ids), tiles)
-
-
-def _probe(vocabulary, spec, train, test):
-  """The labelled texts as a data set, or None."""
-  pair = labelled_pair(spec, train, test)
-  if pair is None:
-    return None
-  first, second = (_texts(vocabulary, corpus) for corpus in pair)
-  return first._replace(test=second.train)
 
 
 def _texts(vocabulary, corpus: Corpus) -> DataSet:

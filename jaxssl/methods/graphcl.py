@@ -18,7 +18,7 @@ def graphcl(net: nn.Module, views: Callable, *, temperature: float = 0.2) -> Met
   Args:
     net: encoder of graphs and projector; returns an `Embedding`.
     views: (key, graph) -> two graphs, such as
-      `augment.two_views(augment.same_graph, augment.graphcl_view())`.
+      `augment.two_views(augment.as_it_is, augment.graphcl_view())`.
     temperature: of the softmax.
 
   Returns:

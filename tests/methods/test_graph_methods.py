@@ -70,7 +70,7 @@ def test_the_loss_of_a_graph_does_not_see_its_padding():
 def test_losses_start_where_they_should():
   batch = graph_cases.batch(rows=4)
   net = models.NodeProjector(models.GCN((8,)), lambda x, **_: jnp.ones_like(x))
-  views = graph_cases.augment.two_views(graph_cases.graph_augment.same_graph)
+  views = graph_cases.augment.two_views(graph_cases.augment.as_it_is)
   loss = loss_of(methods.grace(net, views), batch)
   expected = np.mean([np.log(2 * n - 1) for n in (5, 6, 7, 8)])
   np.testing.assert_allclose(loss, expected, rtol=1e-5)

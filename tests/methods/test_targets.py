@@ -9,7 +9,6 @@ import pytest
 
 from jaxssl import core, methods, ops, registry, runs
 from jaxssl.augment import beit_view, data2vec_view, in_two_sizes, maskfeat_view
-from jaxssl.checkpoint import Checkpoints
 from jaxssl.errors import InputError
 from jaxssl.methods.beit import BeitOutputs
 from jaxssl.methods.common import PatchErrors
@@ -21,6 +20,7 @@ from jaxssl.models.siamese import draw_views
 from jaxssl.ops.patches import cut_patches
 from jaxssl.presets import targets
 from tests import cases, targets_cases
+from tests.saved import saved
 from tests.token_cases import constant
 
 MAKERS = {name: make for name, make, _ in targets_cases.ROWS}
@@ -359,19 +359,10 @@ def test_views_are_images_of_the_size_asked_for(view):
 SMALL = {"steps": 2, "batch": 16}
 
 
-def saved(name, folder, **settings):
-  """The folder of a run that has just begun."""
-  experiment = registry.build(name, **SMALL, **settings)
-  out = runs.create(experiment, folder)
-  init = functools.partial(core.init_state, experiment.method, experiment.tx)
-  state = jax.jit(init)(jax.random.key(0), runs.example_batch(experiment, 2))
-  with Checkpoints(out / "checkpoints") as checkpoints:
-    checkpoints.save(0, state, {"seconds": 0.0})
-  return str(out)
-
-
 def test_a_saved_dvae_is_the_tokenizer_of_beit(tmp_path):
-  out = saved("dvae_digits", tmp_path / "dvae", vocabulary=7, width=8)
+  out = saved(
+    registry.build("dvae_digits", **SMALL, vocabulary=7, width=8), tmp_path / "dvae"
+  )
   tokenizer = targets.saved_tokenizer(out)
   assert tokenizer.vocabulary == 7
   experiment = registry.build("beit_digits", tokenizer=out, **SMALL)
@@ -386,7 +377,7 @@ def test_a_saved_dvae_is_the_tokenizer_of_beit(tmp_path):
 
 
 def test_a_run_of_another_method_is_no_tokenizer(tmp_path):
-  out = saved("maskfeat_digits", tmp_path / "other")
+  out = saved(registry.build("maskfeat_digits", **SMALL), tmp_path / "other")
   with pytest.raises(InputError, match="run of MaskFeat"):
     registry.build("beit_digits", tokenizer=out, **SMALL)
   with pytest.raises(InputError, match="not a run"):

@@ -1,28 +1,16 @@
 """Experiments on captioned images: their runs, their towers, LiT's image run."""
 
-import functools
-
 import jax
 import numpy as np
 import pytest
 
 from jaxssl import core, registry, runs
-from jaxssl.checkpoint import Checkpoints
 from jaxssl.errors import InputError
 from jaxssl.presets import captions as presets
+from tests.saved import saved
 
 SMALL = {"steps": 10, "batch": 8}
 TEXT = {"width": 16, "depth": 1, "heads": 2}
-
-
-def saved(experiment, folder):
-  """The folder of a run that has just begun."""
-  out = runs.create(experiment, folder)
-  init = functools.partial(core.init_state, experiment.method, experiment.tx)
-  state = jax.jit(init)(jax.random.key(0), runs.example_batch(experiment, 2))
-  with Checkpoints(out / "checkpoints") as checkpoints:
-    checkpoints.save(0, state, {"seconds": 0.0})
-  return str(out)
 
 
 @pytest.fixture(scope="module")
