@@ -17,6 +17,7 @@ from jaxssl.presets.imagenet import (
   imagenet_data,
   imagenet_run,
   larc,
+  on_v5e,
   torchvision_encoder,
 )
 from jaxssl.registry import Parts, Run, experiment
@@ -29,6 +30,7 @@ DATA = "imagenet2012 (tfds)"
   data=DATA,
   reaches="published: linear 72.1 % (official), not measured here",
   cost="official: 64 GPUs, up to 7 hours; not measured here",
+  slices=on_v5e(accumulate=4),
 )
 def swav_imagenet(
   run: Run = imagenet_run(100, batch=4096),
@@ -88,6 +90,7 @@ def swav_imagenet(
   data=DATA,
   reaches="no published number for a ResNet-50, not measured here",
   cost=COST,
+  slices=on_v5e(),
 )
 def deepcluster_imagenet(
   run: Run = imagenet_run(200, batch=256),
@@ -144,6 +147,7 @@ def deepcluster_imagenet(
   data=DATA,
   reaches="published: linear 75.2 % (official), not measured here",
   cost="official: 64 GPUs, up to 40 hours; not measured here",
+  slices=on_v5e(accumulate=4),
 )
 def deepcluster_v2_imagenet(
   run: Run = imagenet_run(800, batch=4096),
@@ -203,6 +207,7 @@ def deepcluster_v2_imagenet(
   data=DATA,
   reaches="no published number for a teacher of your own, not measured here",
   cost=COST,
+  slices=on_v5e(),
 )
 def seed_imagenet(
   run: Run = imagenet_run(200, batch=256),

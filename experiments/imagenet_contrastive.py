@@ -27,6 +27,7 @@ from jaxssl.presets.imagenet import (
   imagenet_data,
   imagenet_run,
   moco_v3_vit,
+  on_v5e,
   stepped_sgd,
   torchvision_encoder,
 )
@@ -40,6 +41,7 @@ DATA = "imagenet2012 (tfds)"
   data=DATA,
   reaches="published: linear 64.5 % (official), not measured here",
   cost=COST,
+  slices=on_v5e(accumulate=2),
 )
 def simclr_imagenet(
   run: Run = imagenet_run(100, batch=4096),
@@ -83,6 +85,7 @@ def simclr_imagenet(
   data=DATA,
   reaches="published: linear 71.7 % (official), not measured here",
   cost=COST,
+  slices=on_v5e(accumulate=2),
 )
 def simclr_v2_imagenet(
   run: Run = imagenet_run(800, batch=4096),
@@ -127,6 +130,7 @@ def simclr_v2_imagenet(
   data=DATA,
   reaches="published: linear 60.6 % (official), not measured here",
   cost=COST,
+  slices=on_v5e(),
 )
 def moco_v1_imagenet(
   run: Run = imagenet_run(200, batch=256),
@@ -177,6 +181,7 @@ def moco_v1_imagenet(
   data=DATA,
   reaches="published: linear 67.5 % (official), not measured here",
   cost=COST,
+  slices=on_v5e(),
 )
 def moco_v2_imagenet(
   run: Run = imagenet_run(200, batch=256),
@@ -228,6 +233,7 @@ def moco_v2_imagenet(
   data=DATA,
   reaches="published: linear 68.9 % (official), not measured here",
   cost=COST,
+  slices=on_v5e(accumulate=4),
 )
 def moco_v3_imagenet(
   run: Run = imagenet_run(100, batch=4096),
@@ -280,6 +286,7 @@ def moco_v3_imagenet(
   data=DATA,
   reaches="published: linear 73.2 % (official, ViT-S), not measured here",
   cost=COST,
+  slices=on_v5e(accumulate=4),
 )
 def moco_v3_vit_imagenet(
   run: Run = imagenet_run(300, batch=4096),
@@ -331,6 +338,7 @@ def moco_v3_vit_imagenet(
   data=DATA,
   reaches="published: linear 55.0 %, kNN 46.8 %, not measured here",
   cost=COST,
+  slices=on_v5e(),
 )
 def npid_imagenet(
   run: Run = imagenet_run(200, batch=256),
@@ -386,6 +394,7 @@ def npid_imagenet(
   data=DATA,
   reaches="published: linear 75.6 % (paper's abstract), not measured here",
   cost=COST,
+  slices=on_v5e(accumulate=2),
 )
 def nnclr_imagenet(
   run: Run = imagenet_run(1000, batch=4096),
@@ -438,6 +447,7 @@ def nnclr_imagenet(
   data=DATA,
   reaches="published: linear 65.1 %, kNN 49.6 % (lightly), not measured here",
   cost=COST,
+  slices=on_v5e(),
 )
 def dcl_imagenet(
   run: Run = imagenet_run(100, batch=256),
@@ -481,6 +491,7 @@ def dcl_imagenet(
   data=DATA,
   reaches="published: linear 64.5 %, kNN 48.5 % (lightly), not measured here",
   cost=COST,
+  slices=on_v5e(),
 )
 def dclw_imagenet(
   run: Run = imagenet_run(100, batch=256),
@@ -525,6 +536,7 @@ def dclw_imagenet(
   data=DATA,
   reaches="no published number for this recipe, not measured here",
   cost=COST,
+  slices=on_v5e(accumulate=2),
 )
 def supcon_imagenet(
   run: Run = imagenet_run(100, batch=4096),
@@ -568,6 +580,7 @@ def supcon_imagenet(
   data=DATA,
   reaches="published: linear 69.9 % (unverified), not measured here",
   cost=COST,
+  slices=on_v5e(),
 )
 def ressl_imagenet(
   run: Run = imagenet_run(200, batch=256),
@@ -625,6 +638,7 @@ def ressl_imagenet(
   data=DATA,
   reaches="published: linear 48.7 % (unverified), not measured here",
   cost=COST,
+  slices=on_v5e(),
 )
 def cpc_imagenet(
   run: Run = imagenet_run(200, batch=512),

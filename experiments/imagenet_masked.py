@@ -9,7 +9,7 @@ import optax
 from jaxssl import methods, models
 from jaxssl.augment import crop_view, mae_view, many_views, simmim_view
 from jaxssl.presets import vit
-from jaxssl.presets.imagenet import COST, imagenet_data, imagenet_run
+from jaxssl.presets.imagenet import COST, imagenet_data, imagenet_run, on_v5e
 from jaxssl.presets.masked import mae_adamw, mae_vit, simmim_adamw
 from jaxssl.registry import Parts, Run, experiment
 
@@ -21,6 +21,7 @@ DATA = "imagenet2012 (tfds)"
   data=DATA,
   reaches="published: fine-tuned 83.7 %, linear 67.8 % (official), not measured here",
   cost=COST,
+  slices=on_v5e(accumulate=4),
 )
 def mae_imagenet(
   run: Run = imagenet_run(1600, batch=4096),
@@ -73,6 +74,7 @@ def mae_imagenet(
   data=DATA,
   reaches="published: fine-tuned 83.8 % (official), not measured here",
   cost=COST,
+  slices=on_v5e(accumulate=2),
 )
 def simmim_imagenet(
   run: Run = imagenet_run(800, batch=2048),
@@ -133,6 +135,7 @@ def simmim_imagenet(
   data=DATA,
   reaches="no published number for these images, not measured here",
   cost=COST,
+  slices=on_v5e(precision="float32", accumulate=32),
 )
 def aim_imagenet(
   run: Run = Run(

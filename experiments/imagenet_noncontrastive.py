@@ -15,7 +15,7 @@ from jaxssl.augment import (
 from jaxssl.ops import cosine_ema
 from jaxssl.presets import encoder as find_encoder
 from jaxssl.presets import scaled_cosine, share, vit
-from jaxssl.presets.imagenet import COST, imagenet_data, imagenet_run
+from jaxssl.presets.imagenet import COST, imagenet_data, imagenet_run, on_v5e
 from jaxssl.registry import Parts, Run, experiment
 
 DATA = "imagenet2012 (tfds)"
@@ -26,6 +26,7 @@ DATA = "imagenet2012 (tfds)"
   data=DATA,
   reaches="published: linear 74.4 % (official checkpoint), not measured here",
   cost=COST,
+  slices=on_v5e(accumulate=4),
 )
 def byol_imagenet(
   run: Run = imagenet_run(1000, batch=4096),
@@ -76,6 +77,7 @@ def byol_imagenet(
   data=DATA,
   reaches="published: linear 68.1 % (official), not measured here",
   cost=COST,
+  slices=on_v5e(),
 )
 def simsiam_imagenet(
   run: Run = imagenet_run(100, batch=512),
@@ -127,6 +129,7 @@ def simsiam_imagenet(
   data=DATA,
   reaches="published: linear 73.5 % (official), not measured here",
   cost=COST,
+  slices=on_v5e(),
 )
 def barlow_twins_imagenet(
   run: Run = imagenet_run(1000, batch=2048),
@@ -181,6 +184,7 @@ def barlow_twins_imagenet(
   data=DATA,
   reaches="published: linear 73.2 % (official), not measured here",
   cost=COST,
+  slices=on_v5e(),
 )
 def vicreg_imagenet(
   run: Run = imagenet_run(1000, batch=2048),
@@ -235,6 +239,7 @@ def vicreg_imagenet(
   data=DATA,
   reaches="published: linear 70.4 % (official), not measured here",
   cost="official: 32 GPUs; not measured here",
+  slices=on_v5e(accumulate=2),
 )
 def vicregl_imagenet(
   run: Run = imagenet_run(300, batch=2048),
@@ -294,6 +299,7 @@ def vicregl_imagenet(
   data=DATA,
   reaches="no published number for this recipe, not measured here",
   cost=COST,
+  slices=on_v5e(),
 )
 def w_mse_imagenet(
   run: Run = imagenet_run(100, batch=512),
@@ -341,6 +347,7 @@ def w_mse_imagenet(
   data=DATA,
   reaches="no published number confirmed, not measured here",
   cost=COST,
+  slices=on_v5e(accumulate=2),
 )
 def tico_imagenet(
   run: Run = imagenet_run(1000, batch=4096),
@@ -392,6 +399,7 @@ def tico_imagenet(
   data=DATA,
   reaches="no published number confirmed, not measured here",
   cost=COST,
+  slices=on_v5e(mesh="data=4,fsdp=4", accumulate=4),
 )
 def lejepa_imagenet(
   run: Run = imagenet_run(100, batch=512),

@@ -15,6 +15,7 @@ from jaxssl.presets.imagenet import (
   COST,
   imagenet_data,
   imagenet_run,
+  on_v5e,
   torchvision_encoder,
 )
 from jaxssl.registry import Parts, Run, experiment
@@ -51,6 +52,7 @@ def vissl_sgd(
   data=DATA,
   reaches="published (VISSL): best layer, linear 48.2 %; not measured here",
   cost=COST,
+  slices=on_v5e(),
 )
 def rotation_imagenet(
   run: Run = RUN,
@@ -89,6 +91,7 @@ def rotation_imagenet(
   reaches="published (VISSL): best layer, linear 48.6 % (100 permutations), 46.7 % "
   "(2,000); not measured here",
   cost=COST,
+  slices=on_v5e(),
 )
 def jigsaw_imagenet(
   run: Run = RUN,
@@ -148,6 +151,7 @@ def jigsaw_imagenet(
   data=DATA,
   reaches="no published number for a ResNet-50, not measured here",
   cost=COST,
+  slices=on_v5e(),
 )
 def context_imagenet(
   run: Run = RUN,

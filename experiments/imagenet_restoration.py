@@ -8,7 +8,7 @@ import optax
 
 from jaxssl import methods, optim
 from jaxssl.presets import restoration
-from jaxssl.presets.imagenet import COST, SIDE, imagenet_data
+from jaxssl.presets.imagenet import COST, SIDE, imagenet_data, on_v5e
 from jaxssl.registry import Parts, Run, experiment
 
 DATA = "imagenet2012 (tfds)"
@@ -21,6 +21,7 @@ MEAN_COLOR = (117 / 255, 104 / 255, 123 / 255)  # as the official code has it
   data=DATA,
   reaches="published: linear 30.4 % (AlexNet, VISSL), not measured here",
   cost=COST,
+  slices=on_v5e(precision="float32", rows=(48, 256)),
 )
 def colorization_imagenet(
   run: Run = Run(steps=500_000, batch=40, **EVERY),
@@ -71,6 +72,7 @@ def colorization_imagenet(
   data=DATA,
   reaches="paper: VOC07 classes 56.5 % (AlexNet, no critic), not measured here",
   cost=COST,
+  slices=on_v5e(precision="float32", rows=(64, 256)),
 )
 def inpainting_imagenet(
   run: Run = Run(steps=100_000, batch=64, **EVERY),

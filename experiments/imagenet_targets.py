@@ -25,6 +25,7 @@ from jaxssl.presets.imagenet import (
   imagenet_data,
   imagenet_run,
   learned_vit,
+  on_v5e,
   patch_grid,
 )
 from jaxssl.presets.targets import (
@@ -54,6 +55,7 @@ def masked_vit(name: str, run: Run, *, size: int, **options) -> models.ViT:
   data=DATA,
   reaches="no published number: DALL-E's was trained on 250 million images",
   cost=COST,
+  slices=on_v5e(precision="float32", accumulate=2),
 )
 def dvae_imagenet(
   run: Run = Run(
@@ -124,6 +126,7 @@ def dvae_imagenet(
   data=DATA,
   reaches="published: fine-tuned 83.2 % (paper, unverified), not measured here",
   cost=COST,
+  slices=on_v5e(accumulate=2),
 )
 def beit_imagenet(
   run: Run = imagenet_run(800, batch=2048),
@@ -188,6 +191,7 @@ def beit_imagenet(
   data=DATA,
   reaches="published: fine-tuned 83.6 % (paper, unverified), not measured here",
   cost=COST,
+  slices=on_v5e(accumulate=2),
 )
 def maskfeat_imagenet(
   run: Run = imagenet_run(300, batch=2048),
@@ -241,6 +245,7 @@ def maskfeat_imagenet(
   data=DATA,
   reaches="published: fine-tuned 84.2 % (paper, unverified), not measured here",
   cost="official: 16 GPUs; not measured here",
+  slices=on_v5e(accumulate=4),
 )
 def data2vec_imagenet(
   run: Run = imagenet_run(800, batch=2048),

@@ -29,6 +29,7 @@ from jaxssl.presets.imagenet import (
   imagenet_run,
   layer_decay,
   learned_vit,
+  on_v5e,
   patch_grid,
   teacher_adamw,
 )
@@ -42,6 +43,7 @@ DATA = "imagenet2012 (tfds)"
   data=DATA,
   reaches="published: kNN 69.3 %, linear 74.0 % (official), not measured here",
   cost="official: 8 GPUs, 1.75 days; not measured here",
+  slices=on_v5e(),
 )
 def dino_imagenet(
   run: Run = imagenet_run(100, batch=512),
@@ -117,6 +119,7 @@ def dino_imagenet(
   data=DATA,
   reaches="published: kNN 75.2 %, linear 77.9 % (official), not measured here",
   cost="official: 16 GPUs; not measured here",
+  slices=on_v5e(accumulate=4),
 )
 def ibot_imagenet(
   run: Run = imagenet_run(800, batch=1024),
@@ -193,6 +196,7 @@ def ibot_imagenet(
   data=DATA,
   reaches="published: kNN 81.6 %, linear 82.9 % (official), not measured here",
   cost="official: 32 A100 of 80 GB, about a day; not measured here",
+  slices=on_v5e(mesh="data=4,fsdp=4", accumulate=8, remat="full"),
 )
 def dinov2_imagenet(
   run: Run = Run(
@@ -284,6 +288,7 @@ def dinov2_imagenet(
   data=DATA,
   reaches="published: linear 72.9 % (unverified), not measured here",
   cost=COST,
+  slices=on_v5e(accumulate=4),
 )
 def ijepa_imagenet(
   run: Run = imagenet_run(600, batch=2048),

@@ -23,6 +23,7 @@ jaxssl: self-supervised learning in JAX
   jaxssl train NAME --distributed           in all processes of a cluster at once
   jaxssl train NAME --seeds 8               8 seeds as one program: mean and deviation
   jaxssl plan NAME --topology v5e:4x4       what a run takes on chips not here
+  jaxssl train NAME --topology v5e:4x4      the settings registered for that slice
   jaxssl eval RUN [knn|linear|few-label]    evaluate a run's features
   jaxssl eval RUN finetune                  train all of it on 1, 10 and 100 % of labels
   jaxssl embed RUN --data DATA --out F.npz  features of your own files
@@ -97,7 +98,8 @@ def _list_row(name, entry, brief):
   if brief:
     return {"experiment": name, "reaches": entry.reaches}
   also = "".join(f"\n({alias})" for alias in entry.aliases)
-  rest = {"data": entry.data, "reaches": entry.reaches, "cost": entry.cost}
+  slices = "".join(f"\n--topology {name}" for name in entry.slices)
+  rest = {"data": entry.data, "reaches": entry.reaches, "cost": entry.cost + slices}
   return {"experiment": name + also, "method": entry.method, **rest}
 
 
@@ -119,9 +121,31 @@ def train_command(argv: Sequence[str]) -> None:
   if not argv or argv[0].startswith("-"):
     raise InputError("Name an experiment (`jaxssl list` shows them), or --resume RUN.")
   entry = registry.find(argv[0])
-  settings = parse_settings(entry, registry.defaults(entry), argv[1:], LAUNCH)
+  settings, rest = on_slice(entry, argv[1:])
+  settings = parse_settings(entry, settings, rest, LAUNCH)
   out, launch = settings.pop("out"), _launch(settings)
   train.fit(registry.build(argv[0], **settings), out, **launch)
+
+
+def on_slice(entry: Any, argv: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+  """Takes `--topology` out of the arguments.
+
+  Returns:
+    The experiment's defaults on that slice, and the other arguments, a mesh among them.
+  """
+  from jaxssl import registry
+
+  parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+  parser.add_argument("--topology", default="")
+  args, rest = parser.parse_known_args(argv)
+  if args.topology and args.topology not in entry.slices:
+    known = ", ".join(entry.slices) or "none"
+    raise InputError(
+      f"{entry.function.__name__} has no settings for a slice "
+      f"'{args.topology}'.{nearest(args.topology, entry.slices)} It has: {known}."
+    )
+  settings, mesh = registry.on_slice(entry, args.topology)
+  return settings, ["--mesh", mesh, *rest] if mesh else rest
 
 
 def _join_processes(argv):
@@ -334,8 +358,9 @@ def plan_command(argv: Sequence[str]) -> None:
   parser.add_argument("--json", action="store_true", help="for programs")
   args, rest = parser.parse_known_args(argv)
   entry = registry.find(args.name)
-  settings = parse_settings(entry, plan.without_data(entry), rest, {})
-  mesh = make_mesh(args.mesh, plan.devices_of(args.topology))
+  settings, axes = registry.on_slice(entry, args.topology)
+  settings = parse_settings(entry, plan.without_data(settings), rest, {})
+  mesh = make_mesh(args.mesh or axes, plan.devices_of(args.topology))
   make = lambda batch: plan.plan(
     registry.build(args.name, **{**settings, "batch": batch}),
     mesh,

@@ -19,7 +19,7 @@ from jaxssl import feeds, runs, seeds
 from jaxssl.data.sampler import steps_per_epoch
 from jaxssl.errors import InputError, nearest
 from jaxssl.mesh import check_rows, rows_sharded
-from jaxssl.registry import Entry, Experiment, defaults
+from jaxssl.registry import Experiment
 
 GIB = 2**30
 BLANK = {
@@ -55,6 +55,7 @@ GPUS = {
   "H100": Chip(989e12, 3350e9, 80 * GIB),
   "H200": Chip(989e12, 4800e9, 141e9),
 }
+COSTS = ("batch", "accumulate", "precision", "remat")  # settings that a plan repeats
 KINDS = (
   "all-reduce",
   "all-gather",
@@ -73,6 +74,9 @@ class Plan(NamedTuple):
     topology: what it was compiled for.
     mesh: axes and sizes.
     batch: rows of a step, over all chips.
+    accumulate: micro-batches of a step.
+    precision: compute type of the encoder.
+    remat: what the encoder computes twice.
     fits: whether the compiler could place it in the chip's memory.
     exceeds_bytes: by how much it doesn't fit; 0 where it does.
     argument_bytes: the state and the batch.
@@ -93,6 +97,9 @@ class Plan(NamedTuple):
   topology: str
   mesh: dict[str, int]
   batch: int
+  accumulate: int
+  precision: str
+  remat: str
   fits: bool
   exceeds_bytes: int
   argument_bytes: int
@@ -156,9 +163,8 @@ def chip_of(device: Any, topology: str) -> Chip | None:
   return next((chip for name, chip in GPUS.items() if name in kind), None)
 
 
-def without_data(entry: Entry) -> dict[str, Any]:
-  """Returns an experiment's defaults with blank images where data may be missing."""
-  settings = defaults(entry)
+def without_data(settings: dict[str, Any]) -> dict[str, Any]:
+  """Returns an experiment's settings with blank images where data may be missing."""
   shape = BLANK.get(str(settings.get("data", "")))
   return settings if shape is None else {**settings, "data": f"blank:{shape}"}
 
@@ -246,7 +252,7 @@ def _plan(experiment, mesh, topology, chip, found):
     experiment=experiment.name,
     topology=topology or _here(mesh),
     mesh=dict(mesh.shape),
-    batch=experiment.run.batch,
+    **{n: getattr(experiment.run, n) for n in COSTS},
     fits=not exceeds,
     exceeds_bytes=exceeds,
     memory_bytes=memory,
@@ -355,7 +361,7 @@ def as_text(plan: Plan) -> str:
   rows = plan.batch // chips
   lines = [
     f"{plan.experiment} on {plan.topology} ({axes}): batch {plan.batch:,}, "
-    f"{rows:,} a chip",
+    f"{rows:,} a chip in {plan.accumulate} parts, {plan.precision}, remat {plan.remat}",
     _verdict(plan),
     f"memory a chip: {_size(plan.argument_bytes)} arguments, "
     f"{_size(plan.temporary_bytes)} temporaries, {_size(plan.output_bytes)} output",

@@ -112,6 +112,7 @@ class Entry(NamedTuple):
     reaches: what the run is known to reach, and by which protocol.
     cost: what it costs, and on what.
     aliases: other names of it.
+    slices: topology -> settings to train with on it, and "mesh".
   """
 
   function: Callable[..., Parts]
@@ -120,10 +121,17 @@ class Entry(NamedTuple):
   reaches: str
   cost: str
   aliases: tuple[str, ...]
+  slices: Mapping[str, Mapping[str, Any]]
 
 
 def experiment(
-  *, method: str, data: str, reaches: str, cost: str, aliases: tuple[str, ...] = ()
+  *,
+  method: str,
+  data: str,
+  reaches: str,
+  cost: str,
+  aliases: tuple[str, ...] = (),
+  slices: Mapping[str, Mapping[str, Any]] = types.MappingProxyType({}),
 ) -> Callable:
   """Marks a function as an experiment.
 
@@ -136,13 +144,15 @@ def experiment(
     reaches: what it reaches, with the protocol.
     cost: what it costs, and on what.
     aliases: other names that mean the same.
+    slices: what `--topology` stands for: "v5e:4x4" -> settings in place of the
+      defaults, and "mesh" as `--mesh` takes it.
 
   Returns:
     A decorator that returns the function as it is.
   """
 
   def mark(function):
-    function.experiment = Entry(function, method, data, reaches, cost, aliases)
+    function.experiment = Entry(function, method, data, reaches, cost, aliases, slices)
     return function
 
   return mark
@@ -202,11 +212,7 @@ def _absolute(value):
 def build_exactly(source: str, settings: dict[str, Any]) -> Experiment:
   """Builds an experiment from all of its settings, as `config.json` holds them."""
   entry = find(source)
-  shared = [f.name for f in dataclasses.fields(Run)]
-  own = {n: v for n, v in settings.items() if n not in shared}
-  run = Run(**{n: settings[n] for n in shared})
-  check_run(run)
-  _check_computed(entry, run, own)
+  run, own = _checked(entry, settings)
   parts = entry.function(run=run, **own)
   if run.batch > len(parts.data.train):
     raise InputError(
@@ -219,11 +225,39 @@ def build_exactly(source: str, settings: dict[str, Any]) -> Experiment:
   return Experiment(entry.function.__name__, source, settings, run, *parts)
 
 
+def _checked(entry, settings):
+  """Splits settings into those of every run and the experiment's own."""
+  shared = [f.name for f in dataclasses.fields(Run)]
+  own = {n: v for n, v in settings.items() if n not in shared}
+  run = Run(**{n: settings[n] for n in shared})
+  check_run(run)
+  _check_computed(entry, run, own)
+  return run, own
+
+
 def defaults(entry: Entry) -> dict[str, Any]:
   """Returns every setting of an experiment with its default."""
   parameters = inspect.signature(entry.function).parameters
   own = {n: p.default for n, p in parameters.items() if n != "run"}
   return {**dataclasses.asdict(parameters["run"].default), **own}
+
+
+def on_slice(entry: Entry, topology: str) -> tuple[dict[str, Any], str]:
+  """Returns the defaults of an experiment on a slice of TPUs, and its mesh.
+
+  Args:
+    entry: from `find`.
+    topology: "v5e:4x4"; one that the experiment isn't registered for changes nothing.
+
+  Raises:
+    InputError: if what is registered isn't a setting, or not one of this experiment.
+  """
+  known, settings = defaults(entry), dict(entry.slices.get(topology, {}))
+  mesh = settings.pop("mesh", "")
+  _check_settings(entry.function.__name__, known, settings)
+  settings = {**known, **settings}
+  _checked(entry, settings)
+  return settings, mesh
 
 
 def check_run(run: Run) -> None:

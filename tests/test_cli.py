@@ -169,6 +169,22 @@ def test_wrong_input(capsys, argv, message):
   assert message in fails(capsys, *argv)
 
 
+def test_an_unregistered_slice_is_refused(capsys):
+  said = fails(capsys, "train", "simclr_imagenet", "--topology", "v5e:4x5")
+  assert "Did you mean 'v5e:4x4'" in said and "v5e:16x16" in said
+  said = fails(capsys, "train", "simclr_digits", "--topology", "v5e:4x4")
+  assert "It has: none" in said
+
+
+def test_a_slice_changes_the_defaults_and_the_mesh():
+  entry = registry.find("dinov2_imagenet")
+  argv = ["--topology", "v5e:4x4", "--steps", "7"]
+  settings, rest = cli.on_slice(entry, argv)
+  found = cli.parse_settings(entry, settings, rest, cli.LAUNCH)
+  assert found["mesh"] == "data=4,fsdp=4" and found["steps"] == 7
+  assert found["precision"] == "bfloat16" and found["remat"] == "full"
+
+
 def test_unknown_and_mistyped_settings(capsys):
   for argv, words in (
     (["--temprature", "1"], ["--temprature", "--temperature"]),

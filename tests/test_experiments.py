@@ -169,6 +169,28 @@ def test_every_method_has_an_experiment_on_every_data_set():
     assert {f"{m}_{data}" for m in JOINT} <= set(NAMES)
 
 
+@pytest.mark.parametrize("name", [n for n in NAMES if n.endswith("_imagenet")])
+@pytest.mark.parametrize("topology,chips", (("v5e:4x4", 16), ("v5e:16x16", 256)))
+def test_what_is_registered_for_a_slice_splits_over_its_chips(name, topology, chips):
+  entry = registry.find(name)
+  assert topology in entry.slices
+  settings, mesh = registry.on_slice(entry, topology)
+  assert settings["batch"] % (settings["accumulate"] * chips) == 0
+  axes = [int(axis.split("=")[1]) for axis in mesh.split(",") if mesh]
+  assert not axes or np.prod(axes) == chips
+
+
+def test_a_slice_of_settings_that_are_none_is_refused():
+  @registry.experiment(
+    method="", data="", reaches="", cost="", slices={"v5e:4x4": {"acumulate": 2}}
+  )
+  def mine(run: registry.Run = registry.Run(steps=1, batch=1)):
+    raise AssertionError("never built")
+
+  with pytest.raises(InputError, match="Did you mean.*accumulate"):
+    registry.on_slice(mine.experiment, "v5e:4x4")
+
+
 @pytest.mark.parametrize("method", PRETEXTS)
 def test_every_pretext_has_a_small_experiment_and_the_papers(method):
   small = {f"{method}_{data}" for data in ("digits", "fashion_mnist", "imagenette")}

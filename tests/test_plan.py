@@ -128,7 +128,8 @@ def test_blank_images_take_no_memory_and_stand_in_for_data():
 
 
 def test_imagenet_is_planned_without_imagenet():
-  settings = plan.without_data(registry.find("simclr_imagenet"))
+  entry = registry.find("simclr_imagenet")
+  settings = plan.without_data(registry.defaults(entry))
   assert settings["data"] == "blank:1281167x256x256x3"
 
 

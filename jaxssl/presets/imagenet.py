@@ -6,6 +6,7 @@ about 500 x 375 pixels: theirs see its borders and more of its detail.
 """
 
 from functools import partial
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -25,6 +26,24 @@ COST = "a cluster of GPUs or TPUs; not measured here"
 def imagenet_run(epochs: int, *, batch: int) -> Run:
   """Returns the settings of a run of so many epochs over ImageNet-1k."""
   return run_of(epochs, examples=IMAGES, batch=batch)
+
+
+def on_v5e(
+  *,
+  precision: str = "bfloat16",
+  rows: tuple[int, int] | None = None,
+  **settings: Any,
+) -> dict[str, dict[str, Any]]:
+  """The `slices` of an experiment: settings for 16 and for 256 chips of TPU v5e.
+
+  Args:
+    precision: for both; "float32" where the experiment has no other.
+    rows: batches for 16 and for 256 chips, where the paper's doesn't split over them.
+    **settings: for the 16 chips, of 16 GiB each: mesh, accumulate, remat.
+  """
+  few, many = ({"batch": n} for n in rows) if rows else ({}, {})
+  both = {"precision": precision}
+  return {"v5e:4x4": {**both, **settings, **few}, "v5e:16x16": {**both, **many}}
 
 
 def imagenet_data(data: str, data_dir: str) -> DataSet:
