@@ -6,6 +6,7 @@ the features, which few steps take: of 256 examples and two views of each.
 """
 
 import collections
+import dataclasses
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -56,6 +57,7 @@ GPUS = {
   "H200": Chip(989e12, 4800e9, 141e9),
 }
 COSTS = ("batch", "accumulate", "precision", "remat")  # settings that a plan repeats
+TURNS = 4  # micro-batches that are compiled one after the other, at most
 KINDS = (
   "all-reduce",
   "all-gather",
@@ -192,10 +194,28 @@ def plan(experiment: Experiment, mesh: Mesh, *, topology: str = "") -> Plan:
     compiled = lowered.compile()
   except jax.errors.JaxRuntimeError as error:
     return _refused(experiment, mesh, topology, chip, str(error))
-  found = _memory(compiled)
-  if experiment.run.accumulate > 1 and not _on_cpu(mesh):
-    compiled = lower(experiment, mesh, unroll=True).compile()  # a loop counts as a turn
-  return _plan(experiment, mesh, topology, chip, {**found, **_work(compiled)})
+  loops = experiment.run.accumulate > 1 and not _on_cpu(mesh)
+  work = _work_of_turns(experiment, mesh) if loops else _work(compiled)
+  return _plan(experiment, mesh, topology, chip, {**_memory(compiled), **work})
+
+
+def _work_of_turns(experiment, mesh):
+  """The work of a step with micro-batches, without a loop, which counts as one turn.
+
+  Of more than `TURNS` so many are compiled, and the work is scaled: the optimiser's
+  part, a small one, is then counted too often.
+  """
+  run = experiment.run
+  turns = min(run.accumulate, TURNS)
+  few = dataclasses.replace(
+    run, accumulate=turns, batch=run.batch * turns // run.accumulate
+  )
+  lowered = lower(experiment._replace(run=few), mesh, unroll=True)
+  return _scaled(_work(lowered.compile()), run.accumulate / turns)
+
+
+def _scaled(work, factor):
+  return jax.tree.map(lambda x: type(x)(x * factor), work)
 
 
 def lower(

@@ -43,6 +43,15 @@ def test_a_plan_can_be_read_by_people(planned):
   assert "all-reduce" in said
 
 
+def test_the_work_of_many_micro_batches_is_that_of_four_scaled():
+  mesh = make_mesh("data=8")
+  made = registry.build(TOY, data="host", batch=64, accumulate=8)
+  found = plan._work_of_turns(made, mesh)
+  whole = plan._work(plan.lower(made, mesh, unroll=True).compile())
+  assert found["flops"] == pytest.approx(whole["flops"], rel=0.1)
+  assert set(found["collectives"]) == set(whole["collectives"])
+
+
 def test_an_unknown_chip_has_no_roofline(planned):
   assert planned.step_seconds is None
 

@@ -1,0 +1,105 @@
+"""Every experiment on ImageNet, compiled for slices of TPUs that need not be here.
+
+  pip install libtpu
+  python benchmarks/plans.py                       v5e:4x4 and v5e:16x16, all of them
+  python benchmarks/plans.py --topologies v5e:4x4 simclr_imagenet mae_imagenet
+
+Each is planned as it is registered for the slice (`jaxssl plan NAME --topology ...`).
+A compilation takes minutes on a core; one JSON file a plan goes to `--runs` and is not
+made twice. The table goes to `benchmarks/results/plans.md`.
+"""
+
+import argparse
+import functools
+import json
+import os
+import pathlib
+import time
+
+import jax
+import page
+
+from jaxssl import plan, registry
+from jaxssl.mesh import make_mesh
+
+TOPOLOGIES = ("v5e:4x4", "v5e:16x16")
+HEADER = (
+  *("experiment", "batch", "mesh", "parts", "precision", "remat", "arguments GiB"),
+  *("temporaries GiB", "fits", "TFLOPs", "GB", "step at the roofline, ms"),
+)
+QUICK = {"batch": 8, "size": 32, "encoder": "convnet", "projection": 8}
+
+
+def measure(name: str, topology: str, options: argparse.Namespace) -> dict:
+  """The plan of one experiment, made once."""
+  path = options.runs / f"{name}_{topology.replace(':', '_')}.json"
+  if path.exists():
+    return json.loads(path.read_text())
+  start = time.perf_counter()
+  devices = devices_of(topology)
+  entry = registry.find(name)
+  settings, axes = registry.on_slice(entry, topology)
+  settings = plan.without_data(settings) | (QUICK if options.quick else {})
+  experiment = registry.build(name, **settings)
+  found = plan.plan(experiment, make_mesh(axes, devices), topology=topology)
+  print(f"{plan.as_text(found)}\n{time.perf_counter() - start:.0f} s\n", flush=True)
+  path.write_text(json.dumps(found._asdict()))
+  return found._asdict()
+
+
+@functools.cache
+def devices_of(topology: str) -> list:
+  """The devices of a slice, described once a process."""
+  return plan.devices_of(topology)
+
+
+def row(found: dict) -> list[str]:
+  """One line of the table."""
+  gib = lambda name: f"{found[name] / 2**30:.2f}"
+  step = found["step_seconds"]
+  axes = ",".join(f"{name}={size}" for name, size in found["mesh"].items())
+  return [
+    *(f"`{found['experiment']}`", f"{found['batch']:,}", axes, found["accumulate"]),
+    *(found["precision"], found["remat"], gib("argument_bytes")),
+    *(gib("temporary_bytes"), "yes" if found["fits"] else "**no**"),
+    *(f"{found['flops'] / 1e12:.2f}", f"{found['bytes_accessed'] / 1e9:.1f}"),
+    f"{1e3 * step:.0f}" if step else "",
+  ]
+
+
+def parse() -> argparse.Namespace:
+  """The options."""
+  parser = page.parser(__doc__, "plans")
+  known = [name for name in registry.names() if name.endswith("_imagenet")]
+  parser.add_argument("names", nargs="*", default=known)
+  parser.add_argument("--topologies", nargs="+", default=TOPOLOGIES)
+  parser.add_argument("--runs", type=pathlib.Path, default=pathlib.Path("runs/plans"))
+  options = parser.parse_args()
+  if options.quick:
+    options.runs, options.names = page.QUICK / "plans", ["simclr_imagenet"]
+    options.topologies = [""]  # this machine
+  options.runs.mkdir(parents=True, exist_ok=True)
+  return options
+
+
+def main() -> None:
+  """Compiles and writes the page."""
+  options = parse()
+  jax.config.update("jax_platforms", "cpu")
+  os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
+  parts = []
+  for topology in options.topologies:
+    rows = [row(measure(name, topology, options)) for name in options.names]
+    parts += [f"## {topology or 'this machine'}", page.table(HEADER, rows)]
+  page.write(
+    options,
+    "Experiments on ImageNet as they are registered for slices of TPUs; memory, "
+    "arithmetic and traffic of one chip and step, as the compiler plans them. Parts: "
+    "micro-batches of a step.",
+    *parts,
+    page.conditions(page.versions(["libtpu"])),
+  )
+
+
+if __name__ == "__main__":
+  main()
