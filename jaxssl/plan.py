@@ -379,9 +379,10 @@ def as_text(plan: Plan) -> str:
   axes = ", ".join(f"{name}={size}" for name, size in plan.mesh.items())
   chips = int(np.prod(list(plan.mesh.values())))
   rows = plan.batch // chips
+  parts = f" in {plan.accumulate} parts" if plan.accumulate > 1 else ""
   lines = [
     f"{plan.experiment} on {plan.topology} ({axes}): batch {plan.batch:,}, "
-    f"{rows:,} a chip in {plan.accumulate} parts, {plan.precision}, remat {plan.remat}",
+    f"{rows:,} a chip{parts}, {plan.precision}, remat {plan.remat}",
     _verdict(plan),
     f"memory a chip: {_size(plan.argument_bytes)} arguments, "
     f"{_size(plan.temporary_bytes)} temporaries, {_size(plan.output_bytes)} output",
