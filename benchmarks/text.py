@@ -255,9 +255,9 @@ def write(args, work: pathlib.Path) -> None:
     "# Language models on text",
     "Losses in nats a token. GPT: characters, nanoGPT's configuration for a CPU (4 "
     "layers, 128 channels, 64 characters, batches of 12, 2,000 steps), all of the last "
-    f"tenth of the text; `gpt` at its learning rate of 1e-3. BERT and RoBERTa on Brown ({shared}): hidden tokens of the "
-    "last tenth of the documents; beside it what these cost by the frequencies of the "
-    "training text.",
+    f"tenth of the text; `gpt` at its learning rate of 1e-3. BERT and RoBERTa on Brown "
+    f"({shared}): hidden tokens of the last tenth of the documents; beside it what "
+    "these cost by the frequencies of the training text.",
     loss_table(found),
     *(_probes(found) if set(found) - set(GPTS) else ()),
     page.conditions(),
