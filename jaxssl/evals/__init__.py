@@ -53,7 +53,9 @@ from jaxssl.evals.table import (
   unusable,
 )
 from jaxssl.evals.zero_shot import (
+  centred,
   class_vectors,
+  mixture_accuracy,
   prompts,
   zero_shot,
   zero_shot_accuracy,
@@ -69,6 +71,7 @@ __all__ = [
   "alpha_req",
   "as_markdown",
   "as_text",
+  "centred",
   "check_labelled",
   "check_recipe",
   "class_vectors",
@@ -91,6 +94,7 @@ __all__ = [
   "lidar",
   "linear_accuracy",
   "mean_table",
+  "mixture_accuracy",
   "ndcg",
   "next_item_scores",
   "not_tunable",

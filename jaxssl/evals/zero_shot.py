@@ -64,12 +64,16 @@ def zero_shot(images: np.ndarray, classes: np.ndarray) -> np.ndarray:
   Raises:
     InputError: if the dims differ, or vectors are not finite.
   """
+  return np.argmax(_cosines(images, classes), axis=1).astype(np.int32)
+
+
+def _cosines(images, classes):
   if np.ndim(images) != 2 or images.shape[1:] != classes.shape[1:]:
     raise InputError(
       f"images are {np.shape(images)} and classes {np.shape(classes)}; both are "
       "[n, dim] with one dim"
     )
-  return np.argmax(_unit(np.asarray(images)) @ classes.T, axis=1).astype(np.int32)
+  return _unit(np.asarray(images)) @ _unit(np.asarray(classes)).T
 
 
 def zero_shot_accuracy(
@@ -85,14 +89,60 @@ def zero_shot_accuracy(
   Raises:
     InputError: as `zero_shot`; if there isn't one label in range for each image.
   """
-  found = zero_shot(images, classes)
+  return _share_right(zero_shot(images, classes), labels, len(classes))
+
+
+def _share_right(found, labels, classes):
   if np.shape(labels) != found.shape or not len(found):
     raise InputError(
       f"{len(found)} images and labels {np.shape(labels)}; pass one label each"
     )
-  if labels.min() < 0 or labels.max() >= len(classes):
-    raise InputError(f"labels are 0 to {len(classes) - 1}, one for each class")
+  if labels.min() < 0 or labels.max() >= classes:
+    raise InputError(f"labels are 0 to {classes - 1}, one for each class")
   return 100.0 * float((found == labels).mean())
+
+
+def mixture_accuracy(
+  images: np.ndarray,
+  labels: np.ndarray,
+  sentences: Sequence[np.ndarray],
+  *,
+  scale: float,
+) -> float:
+  """Returns how many images are told right by all sentences of a class, in percent.
+
+  A class is as probable as its sentences together, by a softmax over the sentences of
+  all classes. For classes of many kinds of things, of which the mean is like none.
+
+  Args:
+    images: vectors [n, dim].
+    labels: int [n].
+    sentences: the vectors of each class's sentences, [of that class, dim].
+    scale: of the cosines: 1 / temperature, as the model has learned it.
+
+  Raises:
+    InputError: as `zero_shot_accuracy`; if a class has no sentence.
+  """
+  if not sentences or not all(len(of) for of in sentences):
+    raise InputError("every class needs at least one sentence")
+  starts = np.cumsum([0, *map(len, sentences[:-1])])
+  cosines = _cosines(images, np.concatenate(sentences))
+  weights = np.exp(scale * (cosines - cosines.max(axis=1, keepdims=True)))
+  found = np.argmax(np.add.reduceat(weights, starts, axis=1), axis=1)
+  return _share_right(found, labels, len(sentences))
+
+
+def centred(vectors: np.ndarray, around: np.ndarray) -> np.ndarray:
+  """Returns vectors about the mean of others, all of length 1 before and after.
+
+  Images and texts lie in cones of their own (Liang et al., arXiv 2203.02053), which
+  hides what they have in common. The means need examples of each, not pairs or labels.
+
+  Args:
+    vectors: [n, dim].
+    around: [m, dim], such as the vectors of the training images.
+  """
+  return _unit(_unit(np.asarray(vectors)) - _unit(np.asarray(around)).mean(axis=0))
 
 
 def _unit(vectors):

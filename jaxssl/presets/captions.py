@@ -45,11 +45,13 @@ class OpenTowers(NamedTuple):
   Attributes:
     images: images [n, height, width, channels] -> unit vectors, float32 [n, dim].
     texts: sentences -> unit vectors, float32 [n, dim], of the same space.
+    scale: what the model multiplies cosines by, 1 / temperature.
     data: the data set of the run.
   """
 
   images: Callable[[np.ndarray], np.ndarray]
   texts: Callable[[Sequence[str]], np.ndarray]
+  scale: float
   data: DataSet
 
 
@@ -108,7 +110,8 @@ def towers_of(experiment: registry.Experiment, variables: dict) -> OpenTowers:
   def texts(sentences):
     return of(caption_tokens(tokenizer, sentences, length=length), "text")
 
-  return OpenTowers(images, texts, data)
+  scale = float(np.exp(variables["params"]["log_scale"]))
+  return OpenTowers(images, texts, scale, data)
 
 
 def image_tower(name: str, run: Run, data: DataSet) -> nn.Module:

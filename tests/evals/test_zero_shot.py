@@ -32,6 +32,26 @@ def test_accuracy_is_of_the_nearest_class_by_cosine():
   assert evals.zero_shot_accuracy(images, np.array([0, 1, 2, 0]), classes) == 75.0
 
 
+def test_a_mixture_is_a_class_by_all_of_its_sentences():
+  images = np.array([[2.0, 0.0], [0.0, 1.0]], np.float32)
+  near = np.array([[1.0, 0.1], [1.0, -0.1]], np.float32)  # two kinds of one class
+  sentences = [near, np.array([[1.0, 0.05]], np.float32)]  # the nearest, alone
+  labels = np.array([0, 1])
+  accuracy = lambda scale: evals.mixture_accuracy(
+    images[:1], labels[:1], sentences, scale=scale
+  )
+  assert accuracy(1.0) == 100.0
+  assert accuracy(1e4) == 0.0
+  kinds = [np.eye(2, dtype=np.float32), np.array([[-1.0, 0.0]], np.float32)]
+  assert evals.mixture_accuracy(images, np.array([0, 1]), kinds, scale=3.0) == 50.0
+
+
+def test_centred_vectors_lose_what_all_have_in_common():
+  vectors = np.array([[1.0, 0.2], [1.0, -0.2]], np.float32)
+  found = evals.centred(7.0 * vectors, vectors)
+  np.testing.assert_allclose(found, [[0.0, 1.0], [0.0, -1.0]], atol=1e-6)
+
+
 @pytest.mark.parametrize(
   ("call", "message"),
   [
