@@ -13,7 +13,8 @@ Compared are the features of the trained and of the untrained encoder, and a
 log-spectrum of 5 stretches of time x 32 bands, by logistic regression on 1, 5 and 20
 labelled recordings a digit, the same draws for every line: once on the features as they
 are, scaled to unit length (the library's few-label protocol), and once standardised by
-the training split before that. One JSON file a run goes to the output folder and is not
+the training split before that. An encoder's features are once its own, of the whole
+recording, and once the means over 5 stretches of its frames, as the log-spectrum's are. One JSON file a run goes to the output folder and is not
 made twice; the table goes to `benchmarks/results/audio.md`.
 """
 
@@ -45,6 +46,8 @@ TIMED = 20  # steps, after one that compiles
 PER_CLASS = (1, 5, 20)
 HELD_OUT = ("nicolas", "theo")
 PERPLEXITIES = ("code_perplexity", "label_perplexity", "softmax_perplexity")
+STRETCHES = 5
+KINDS = tuple(x + y for y in ("", ", stretches") for x in ("untrained", "trained"))
 WAYS = ("plain", "standardised")
 
 
@@ -97,8 +100,11 @@ def measure(method: str, seed: int, data, folder, options) -> None:
   first = runs.make_init(experiment, mesh)()
   encode = runs.make_encode(experiment, mesh)
   scored = {"trained": state, "untrained": first}
-  features = lambda s: functools.partial(encode, runs.variables_of(s))
-  found = {name: judge(features(s), experiment.data) for name, s in scored.items()}
+  found = {}
+  for name, one in scored.items():
+    features = functools.partial(encode, runs.variables_of(one))
+    found[name] = judge(features, experiment.data)
+    found[f"{name}, stretches"] = judge(stretches(features), experiment.data)
   found |= {"seconds": seconds, "steps": steps, "batch": experiment.run.batch}
   found |= {"perplexity": {n: metrics[n] for n in PERPLEXITIES if n in metrics}}
   path.write_text(json.dumps(found))
@@ -130,6 +136,17 @@ def advance(
   return state, seconds, {n: np.asarray(v).tolist() for n, v in metrics.items()}
 
 
+def stretches(encode):
+  """Features of 5 stretches of a recording: means of its frames, which run in time."""
+
+  def mean(inputs):
+    frames = np.asarray(encode(inputs, patches=True))
+    parts = np.array_split(frames, STRETCHES, axis=1)
+    return np.concatenate([part.mean(axis=1) for part in parts], axis=1)
+
+  return mean
+
+
 def judge(encode, data) -> dict:
   """Way -> labels a digit -> mean and deviation of the draws, in percent."""
   train, labels = evals.extract(encode, data.train)
@@ -150,8 +167,8 @@ def write(options, data, folder: pathlib.Path) -> None:
   for method in METHODS:
     files = sorted(folder.glob(f"{method}_[0-9]*.json"))
     runs_of = [json.loads(file.read_text()) for file in files]
-    for which in ("untrained", "trained") if runs_of else ():
-      found = runs_of if which == "trained" else []
+    for which in KINDS if runs_of else ():
+      found = [] if which.startswith("untrained") else runs_of
       rows.append((f"`{method}` {which}", [r[which] for r in runs_of], found))
   labels = [f"{count} label{'s' if count > 1 else ''}" for count in PER_CLASS]
   scaled = [f"{label}, std." for label in labels]
