@@ -14,8 +14,9 @@ log-spectrum of 5 stretches of time x 32 bands, by logistic regression on 1, 5 a
 labelled recordings a digit, the same draws for every line: once on the features as they
 are, scaled to unit length (the library's few-label protocol), and once standardised by
 the training split before that. An encoder's features are once its own, of the whole
-recording, and once the means over 5 stretches of its frames, as the log-spectrum's are. One JSON file a run goes to the output folder and is not
-made twice; the table goes to `benchmarks/results/audio.md`.
+recording, and once the means over 5 stretches of its frames, as the log-spectrum's
+are. One JSON file a run goes to the output folder and is not made twice; the table goes
+to `benchmarks/results/audio.md`.
 """
 
 import argparse
