@@ -188,7 +188,7 @@ def dinov2_digits(
 def ijepa_digits(
   run: Run = RUN,
   *,
-  momentum: float = 0.9995,
+  momentum: float = 0.99,
   learning_rate: float = 1e-3,
   weight_decay: float = 1e-4,
 ) -> Parts:
