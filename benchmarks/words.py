@@ -288,12 +288,18 @@ def write(options: argparse.Namespace, folder: pathlib.Path) -> None:
     "smallest class has 86 questions, 86 in place of 100. Word vectors are trained on "
     "Gutenberg and Brown and averaged over a text, SimCSE on Brown's sentences.",
     text_table(found),
+    *(_items(found) if any(found[name] for name in ITEM_NETS) else ()),
+    "## Nearest neighbours",
+    neighbour_table(found),
+  )
+
+
+def _items(found) -> tuple[str, ...]:
+  return (
     "## The next item",
     "The held-out last item of each user among all items, in percent, on walks over a "
     "graph of 480 items, which are made on the spot: no real recordings.",
     item_table(found),
-    "## Nearest neighbours",
-    neighbour_table(found),
   )
 
 

@@ -261,7 +261,12 @@ def grace_citeseer(
   return grace_parts(open_graphs(data, normalize=True), **own, **rates)
 
 
-@marked(method="DGI", data="Cora", cost="2 min on 2 CPU cores")
+@marked(
+  method="DGI",
+  data="Cora",
+  reaches="public split 81.1 % (5 seeds), untrained 69.6",
+  cost="4 min on 1 CPU core",
+)
 def dgi_cora(
   run: Run = Run(steps=250, **ONE), *, data: str = CORA, learning_rate: float = 1e-3
 ) -> Parts:
@@ -276,7 +281,12 @@ def dgi_cora(
   return dgi_parts(open_graphs(data, normalize=True), **own)
 
 
-@marked(method="DGI", data="Citeseer", cost="4 min on 2 CPU cores")
+@marked(
+  method="DGI",
+  data="Citeseer",
+  reaches="public split 71.4 % (3 seeds), untrained 62.7",
+  cost="7 min on 1 CPU core",
+)
 def dgi_citeseer(
   run: Run = Run(steps=250, **ONE), *, data: str = CITESEER, learning_rate: float = 1e-3
 ) -> Parts:

