@@ -188,8 +188,8 @@ def dinov2_digits(
 def ijepa_digits(
   run: Run = RUN,
   *,
-  momentum: float = 0.996,
-  learning_rate: float = 3e-4,
+  momentum: float = 0.9995,
+  learning_rate: float = 1e-3,
   weight_decay: float = 1e-4,
 ) -> Parts:
   """I-JEPA on digits with a ViT: no colour, no noise, no crops beside the warp.
