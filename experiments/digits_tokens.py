@@ -3,6 +3,8 @@
 from functools import partial
 
 import flax.linen as nn
+import jax
+import optax
 
 from jaxssl import methods, models
 from jaxssl.augment import (
@@ -30,6 +32,17 @@ ONE_VIEW = many_views(VIEW)
 KERNELS = nn.initializers.lecun_normal()  # 0.02 is made for wider nets
 GRID = (4, 4)  # patches of 2 pixels
 MASK = partial(block_mask, grid=GRID)
+
+
+def faster(
+  tx: optax.GradientTransformation, part: str, factor: float
+) -> optax.GradientTransformation:
+  """Returns the optimiser with so many times its rate for one part of the net."""
+
+  def of(params):
+    return {n: jax.tree.map(lambda _, n=n: n == part, x) for n, x in params.items()}
+
+  return optax.chain(tx, optax.masked(optax.scale(factor), of))
 
 
 @experiment(
@@ -188,21 +201,28 @@ def dinov2_digits(
 def ijepa_digits(
   run: Run = RUN,
   *,
-  momentum: float = 0.9995,
+  momentum: float = 0.996,
   learning_rate: float = 1e-3,
-  weight_decay: float = 1e-4,
+  weight_decay: float = 0.05,
+  predictor_rate: float = 5.0,
 ) -> Parts:
   """I-JEPA on digits with a ViT: no colour, no noise, no crops beside the warp.
+
+  Positions start small, so that targets tell what is seen and not where; the predictor
+  is fast, which keeps the features apart (RankMe 14 in place of 3 after 2,000 steps).
 
   Args:
     run: Settings of every run.
     momentum: Of the target at the start; it rises to 1 in a line.
     learning_rate: Peak of AdamW's cosine schedule.
     weight_decay: Of the weights; biases and norms have none.
+    predictor_rate: The predictor's rate over the encoder's.
   """
+  start = nn.initializers.normal(0.1)
+  positions = partial(models.LearnedPositions, grid=GRID, kernel_init=start)
   blocks = partial(ijepa_blocks, grid=GRID, min_context=0.2)
   method = methods.ijepa(
-    digits_vit(class_token=False),
+    digits_vit(class_token=False, positions=positions),
     models.PatchPredictor(width=64, depth=2, heads=4, kernel_init=KERNELS),
     ONE_VIEW,
     blocks=blocks,
@@ -210,10 +230,6 @@ def ijepa_digits(
     target_patches=4,
     momentum=linear(momentum, 1.0, steps=run.steps),
   )
-  return digits_vit_parts(
-    run,
-    method,
-    ONE_VIEW,
-    learning_rate=learning_rate,
-    weight_decay=weight_decay,
-  )
+  rates = {"learning_rate": learning_rate, "weight_decay": weight_decay}
+  made = digits_vit_parts(run, method, ONE_VIEW, **rates)
+  return made._replace(tx=faster(made.tx, "predictor", predictor_rate))

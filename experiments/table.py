@@ -33,7 +33,7 @@ def _decoder(source):
 @experiment(
   method="SCARF",
   data="breast_cancer, or your own table",
-  reaches="Adult, 1 % of labels: 81.9 %, from scratch 80.1",
+  reaches="Adult, 1 % of labels: 82.2 %, from scratch 81.0",
   cost="1 min on 2 CPU cores",
   aliases=("scarf",),
 )
@@ -69,7 +69,7 @@ def scarf_table(
 @experiment(
   method="VIME",
   data="breast_cancer, or your own table",
-  reaches="not measured yet",
+  reaches="Adult, 1 % of labels: 81.5 %, from scratch 80.9",
   cost="1 min on 2 CPU cores",
   aliases=("vime",),
 )
@@ -105,7 +105,7 @@ def vime_table(
 @experiment(
   method="Denoising autoencoder",
   data="breast_cancer, or your own table",
-  reaches="not measured yet",
+  reaches="Adult, 1 % of labels: 81.4 %, from scratch 80.9",
   cost="1 min on 2 CPU cores",
 )
 def denoising_table(
@@ -137,7 +137,7 @@ def denoising_table(
 @experiment(
   method="DeepCluster",
   data="breast_cancer, or your own table",
-  reaches="not measured yet",
+  reaches="Adult, 1 % of labels: 81.1 %, from scratch 80.3",
   cost="1 min on 2 CPU cores",
 )
 def deepcluster_table(
