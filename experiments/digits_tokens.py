@@ -195,11 +195,11 @@ def dinov2_digits(
 @experiment(
   method="I-JEPA",
   data="digits",
-  reaches="600 steps: 5 labels 38 %, kNN 78 %",
-  cost="4 min on 2 CPU cores",
+  reaches="2,000 steps: 5 labels 57 %, untrained 44 (1 seed)",
+  cost="13 min on 2 CPU cores",
 )
 def ijepa_digits(
-  run: Run = RUN,
+  run: Run = Run(steps=2000, batch=128, **EVERY),
   *,
   momentum: float = 0.996,
   learning_rate: float = 1e-3,
@@ -209,7 +209,7 @@ def ijepa_digits(
   """I-JEPA on digits with a ViT: no colour, no noise, no crops beside the warp.
 
   Positions start small, so that targets tell what is seen and not where; the predictor
-  is fast, which keeps the features apart (RankMe 14 in place of 3 after 2,000 steps).
+  is fast, so that it is near its best, which keeps the features apart.
 
   Args:
     run: Settings of every run.
