@@ -162,28 +162,29 @@ def scores(towers: presets.OpenTowers, data: str) -> dict:
   images = towers.images(test.images)
   vectors = towers.texts(list(texts))
   found = evals.retrieval(images, vectors, ids, np.arange(len(texts)), ks=KS)
-  return found | zero_shot(towers, splits)
+  return found | zero_shot(towers, splits, images)
 
 
-def zero_shot(towers: presets.OpenTowers, splits) -> dict[str, float]:
+def zero_shot(
+  towers: presets.OpenTowers, splits, images: np.ndarray
+) -> dict[str, float]:
   """Accuracies over the groups: by names, by ensembles, by mixtures of captions.
 
   Vectors of the last two are centred by the training pictures and their captions.
   """
-  images, test = towers.images(splits.test.images), splits.test
+  labels = splits.test.label
   known = sorted({captions[0] for captions in splits.train.captions})
   around = towers.images(splits.train.images), towers.texts(known)
   shifted = evals.centred(images, around[0])
   texts = lambda sentences: evals.centred(towers.texts(sentences), around[1])
   names = evals.class_vectors(towers.texts, [own_words(n) for n in splits.classes])
   expected = [expected_captions(name) for name in splits.classes]
-  means = evals.class_vectors(texts, expected)
   vectors = [texts(sentences) for sentences in expected]
-  mixture = evals.mixture_accuracy(shifted, test.label, vectors, scale=towers.scale)
+  means = evals.class_vectors(lambda _: np.concatenate(vectors), expected)
   return {
-    "names": evals.zero_shot_accuracy(images, test.label, names),
-    "ensemble": evals.zero_shot_accuracy(shifted, test.label, means),
-    "mixture": mixture,
+    "names": evals.zero_shot_accuracy(images, labels, names),
+    "ensemble": evals.zero_shot_accuracy(shifted, labels, means),
+    "mixture": evals.mixture_accuracy(shifted, labels, vectors, scale=towers.scale),
   }
 
 

@@ -13,7 +13,6 @@ ResNet-50 and ViT-B/16. A compilation takes a minute or two on two cores. Given
 
 import argparse
 import itertools
-import os
 import time
 
 import jax
@@ -178,7 +177,6 @@ def main() -> None:
   """Compiles and writes the page."""
   options = parse()
   jax.config.update("jax_platforms", "cpu")
-  os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
   devices = plan.devices_of(options.topology)
   mesh = data_mesh(devices if options.topology else devices[:1])
   place = options.topology or "this machine's processor"

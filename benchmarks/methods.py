@@ -175,10 +175,9 @@ def write(folder: pathlib.Path) -> None:
       found[method] = [json.loads(f.read_text()) for f in files]
   raw, supervised = references()
   text = (
-    f"Every method with one budget: {BUDGET['steps']} steps of {BUDGET['batch']} "
-    "on 1,297 digits of 8 x 8 pixels. Test accuracy in percent on 500 "
-    "images, mean ± deviation of the seeds; 1, 5 and 10 labels a class: each seed is "
-    "the mean of 10 "
+    f"Every method with one budget: {BUDGET['steps']} steps of {BUDGET['batch']} on "
+    "1,297 digits of 8 x 8 pixels. Test accuracy in percent on 500 images, mean ± "
+    "deviation of the seeds; 1, 5 and 10 labels a class: each seed is the mean of 10 "
     "draws. kNN: k = 20, all labels. Logistic regression on the pixels with all 1,297 "
     f"labels: {supervised:.1f}. `supcon` knows all labels while it "
     "trains, `seed` learns from the `vicreg` run of its seed. Seconds: the steps "

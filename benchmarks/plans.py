@@ -12,7 +12,6 @@ made twice. The table goes to `benchmarks/results/plans.md`.
 import argparse
 import functools
 import json
-import os
 import pathlib
 import time
 
@@ -86,7 +85,6 @@ def main() -> None:
   """Compiles and writes the page."""
   options = parse()
   jax.config.update("jax_platforms", "cpu")
-  os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
   parts = []
   for topology in options.topologies:
     rows = [row(measure(name, topology, options)) for name in options.names]

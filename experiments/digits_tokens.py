@@ -3,10 +3,9 @@
 from functools import partial
 
 import flax.linen as nn
-import jax
 import optax
 
-from jaxssl import methods, models
+from jaxssl import methods, models, optim
 from jaxssl.augment import (
   block_mask,
   digits_view,
@@ -32,17 +31,6 @@ ONE_VIEW = many_views(VIEW)
 KERNELS = nn.initializers.lecun_normal()  # 0.02 is made for wider nets
 GRID = (4, 4)  # patches of 2 pixels
 MASK = partial(block_mask, grid=GRID)
-
-
-def faster(
-  tx: optax.GradientTransformation, part: str, factor: float
-) -> optax.GradientTransformation:
-  """Returns the optimiser with so many times its rate for one part of the net."""
-
-  def of(params):
-    return {n: jax.tree.map(lambda _, n=n: n == part, x) for n, x in params.items()}
-
-  return optax.chain(tx, optax.masked(optax.scale(factor), of))
 
 
 @experiment(
@@ -218,11 +206,9 @@ def ijepa_digits(
     weight_decay: Of the weights; biases and norms have none.
     predictor_rate: The predictor's rate over the encoder's.
   """
-  start = nn.initializers.normal(0.1)
-  positions = partial(models.LearnedPositions, grid=GRID, kernel_init=start)
   blocks = partial(ijepa_blocks, grid=GRID, min_context=0.2)
   method = methods.ijepa(
-    digits_vit(class_token=False, positions=positions),
+    digits_vit(class_token=False, spread=0.1),
     models.PatchPredictor(width=64, depth=2, heads=4, kernel_init=KERNELS),
     ONE_VIEW,
     blocks=blocks,
@@ -232,4 +218,5 @@ def ijepa_digits(
   )
   rates = {"learning_rate": learning_rate, "weight_decay": weight_decay}
   made = digits_vit_parts(run, method, ONE_VIEW, **rates)
-  return made._replace(tx=faster(made.tx, "predictor", predictor_rate))
+  faster = optax.chain(made.tx, optax.scale(predictor_rate))
+  return made._replace(tx=optim.by_part({"predictor": faster}, made.tx))

@@ -13,7 +13,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxssl import core, evals, report, runs, seeds
-from jaxssl.augment import crop_view
+from jaxssl.augment import as_it_is, crop_view
 from jaxssl.data.kinds import Tile
 from jaxssl.data.sources import Parts, Source, skipped_message
 from jaxssl.errors import InputError, nearest
@@ -201,7 +201,6 @@ def make_augment(experiment: Experiment, name: str) -> tuple[Callable, str]:
   Raises:
     InputError: if the name is another, or a crop is asked of what is no image.
   """
-  nothing = lambda key, example: example
   inputs = to_float(runs.example_batch(experiment, 1)["input"])
   example = jax.tree.map(lambda x: x[0], inputs)
   if name not in AUGMENTS:
@@ -210,7 +209,7 @@ def make_augment(experiment: Experiment, name: str) -> tuple[Callable, str]:
       f"{', '.join(AUGMENTS)}."
     )
   if name == "none":
-    return nothing, "none"
+    return as_it_is, "none"
   if name == "light":
     if experiment.data.kind.name != "images":
       raise InputError(f"'light' crops images, not {experiment.data.kind.name}.")
@@ -219,7 +218,7 @@ def make_augment(experiment: Experiment, name: str) -> tuple[Callable, str]:
   first = lambda key, example: experiment.views(key, example)[0]
   made = jax.eval_shape(first, jax.random.key(0), example)
   same = _form(made) == _form(example)
-  return (first, "the run's first view") if same else (nothing, "none")
+  return (first, "the run's first view") if same else (as_it_is, "none")
 
 
 def write_report(

@@ -8,6 +8,7 @@ import pytest
 
 from jaxssl import core, registry, runs
 from jaxssl.errors import InputError
+from jaxssl.mesh import parse_mesh
 from tests import (
   experiments_cifar10,
   experiments_imagenet,
@@ -176,7 +177,7 @@ def test_what_is_registered_for_a_slice_splits_over_its_chips(name, topology, ch
   assert topology in entry.slices
   settings, mesh = registry.on_slice(entry, topology)
   assert settings["batch"] % (settings["accumulate"] * chips) == 0
-  axes = [int(axis.split("=")[1]) for axis in mesh.split(",") if mesh]
+  axes = list(parse_mesh(mesh).values()) if mesh else []
   assert not axes or np.prod(axes) == chips
 
 

@@ -165,16 +165,17 @@ def docs_probe() -> tuple[Corpus, Corpus]:
   )
 
 
-def labelled_pair(spec: str, train: str, test: str) -> tuple[Corpus, Corpus] | None:
+def probe_set(spec: str, train: str, test: str, form: Callable) -> DataSet | None:
   """Opens the labelled texts that features are scored on.
 
   Args:
     spec: the text that is trained on; "docs" has labelled texts of its own.
     train: a .tsv file of labels and texts to learn from, or "".
     test: another to be judged on, or "".
+    form: (Corpus) -> DataSet, the rows that a net reads.
 
   Returns:
-    Both, their labels numbered alike; None where there are none.
+    Both as one data set, their labels numbered alike; None where there are none.
 
   Raises:
     InputError: if only one is given, one has no labels, or the second has a label
@@ -190,22 +191,7 @@ def labelled_pair(spec: str, train: str, test: str) -> tuple[Corpus, Corpus] | N
   for corpus in pair:
     if corpus.labels is None:
       raise InputError(f"{corpus.name} has no labels; a probe is a .tsv file.")
-  return _same_classes(*pair)
-
-
-def probe_set(spec: str, train: str, test: str, form: Callable) -> DataSet | None:
-  """Returns the two texts of `labelled_pair` as one data set, or None.
-
-  Args:
-    spec: the text that is trained on.
-    train: a .tsv file of labels and texts to learn from, or "".
-    test: another to be judged on, or "".
-    form: (Corpus) -> DataSet, the rows that a net reads.
-  """
-  pair = labelled_pair(spec, train, test)
-  if pair is None:
-    return None
-  first, second = map(form, pair)
+  first, second = map(form, _same_classes(*pair))
   return first._replace(test=second.train)
 
 

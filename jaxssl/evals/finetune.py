@@ -19,6 +19,7 @@ import numpy as np
 import optax
 
 from jaxssl import optim
+from jaxssl.augment.views import as_it_is
 from jaxssl.data.loader import prefetch
 from jaxssl.data.sources import Parts
 from jaxssl.errors import InputError
@@ -88,11 +89,6 @@ class Tuned(NamedTuple):
   bias: jax.Array
 
 
-def _unchanged(key, example):
-  del key
-  return example
-
-
 def finetune(
   encode: Callable,
   variables: PyTree,
@@ -100,7 +96,7 @@ def finetune(
   *,
   fraction: float,
   recipe: FineTuning = RECIPE,
-  augment: Callable = _unchanged,
+  augment: Callable = as_it_is,
   seed: int = 0,
   watch: Callable | None = None,
 ) -> float:

@@ -46,10 +46,8 @@ def class_vectors(
   Raises:
     InputError: if a class has no sentence, or vectors are not finite.
   """
-  if not sentences or not all(len(of) for of in sentences):
-    raise InputError("every class needs at least one sentence")
+  starts = _starts(sentences)
   whole = _unit(np.asarray(encode_text([s for of in sentences for s in of])))
-  starts = np.cumsum([0, *map(len, sentences)])
   means = [whole[a:b].mean(axis=0) for a, b in itertools.pairwise(starts)]
   return _unit(np.stack(means))
 
@@ -123,9 +121,7 @@ def mixture_accuracy(
   Raises:
     InputError: as `zero_shot_accuracy`; if a class has no sentence.
   """
-  if not sentences or not all(len(of) for of in sentences):
-    raise InputError("every class needs at least one sentence")
-  starts = np.cumsum([0, *map(len, sentences[:-1])])
+  starts = _starts(sentences)[:-1]
   cosines = _cosines(images, np.concatenate(sentences))
   weights = np.exp(scale * (cosines - cosines.max(axis=1, keepdims=True)))
   found = np.argmax(np.add.reduceat(weights, starts, axis=1), axis=1)
@@ -143,6 +139,13 @@ def centred(vectors: np.ndarray, around: np.ndarray) -> np.ndarray:
     around: [m, dim], such as the vectors of the training images.
   """
   return _unit(_unit(np.asarray(vectors)) - _unit(np.asarray(around)).mean(axis=0))
+
+
+def _starts(sentences):
+  """Where each class's sentences begin, and the end of the last."""
+  if not sentences or not all(len(of) for of in sentences):
+    raise InputError("every class needs at least one sentence")
+  return np.cumsum([0, *map(len, sentences)])
 
 
 def _unit(vectors):

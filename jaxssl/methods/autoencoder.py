@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl import losses
+from jaxssl.augment.views import as_it_is
 from jaxssl.core import Method
 from jaxssl.methods.common import Extra
 from jaxssl.methods.pictures import side_by_side
@@ -62,8 +63,7 @@ def autoencoder(net: nn.Module, views: Callable, *, pixels: Pixels = SQUARED) ->
   Returns:
     The method; its features are the encoder's.
   """
-  keep = lambda key, image: image
-  return _rebuild(net, views, keep, pixels, _show_rebuilt)
+  return _rebuild(net, views, as_it_is, pixels, _show_rebuilt)
 
 
 def denoising(

@@ -189,16 +189,20 @@ def digits_net(projector: nn.Module, predictor: nn.Module | None = None):
   return models.Siamese(convnet, projector, predictor)
 
 
-def digits_vit(**options) -> nn.Module:
+def digits_vit(*, spread: float = 0.5, **options) -> nn.Module:
   """Returns the ViT of the experiments on 8x8 digits: 16 patches of 2 pixels.
 
   Its positions are learned, and start about as large as what four pixels put in: fixed
   ones drown it, and from 0.02 the mean over patches forgets where what was seen (the
   untrained net: kNN 69 against 81 %). Kernels start Xavier-uniform: a normal of 0.02 is
   made for ten times the width, here it leaves every block close to the identity.
+
+  Args:
+    spread: standard deviation that the positions start with.
+    **options: of `models.ViT`.
   """
   positions = partial(
-    models.LearnedPositions, grid=(4, 4), kernel_init=nn.initializers.normal(0.5)
+    models.LearnedPositions, grid=(4, 4), kernel_init=nn.initializers.normal(spread)
   )
   own = {"positions": positions, "kernel_init": nn.initializers.xavier_uniform()}
   return models.ViT(width=64, depth=3, heads=4, patch=2, **{**own, **options})
