@@ -2,12 +2,13 @@
 
   python benchmarks/methods.py                     all methods, seeds 0, 1, 2
   python benchmarks/methods.py swav dino --seeds 0
+  python benchmarks/methods.py ijepa-2000
 
 Each method is its registered experiment `METHOD_digits` with the budget below in
-place of its own steps and batch. SEED's teacher is the VICReg run of the same seed.
-Results are kept as one JSON file per method and seed in the output folder; those that
-are there are not repeated. The table of all of them goes to
-`benchmarks/results/methods.md`.
+place of its own steps and batch; `METHOD-STEPS` takes so many steps instead. SEED's
+teacher is the VICReg run of the same seed. Results are kept as one JSON file per method
+and seed in the output folder; those that are there are not repeated. The table of all
+of them goes to `benchmarks/results/methods.md`.
 """
 
 import argparse
@@ -31,7 +32,7 @@ METHODS = (
   *("simclr", "simclr_v2", "moco_v1", "moco_v2", "moco_v3", "npid", "nnclr"),
   *("dcl", "dclw", "ressl", "cpc"),
   *("byol", "simsiam", "barlow_twins", "vicreg", "vicregl", "w_mse", "tico", "lejepa"),
-  *("dino", "ibot", "dinov2", "ijepa"),
+  *("dino", "ibot", "dinov2", "ijepa", "ijepa-2000"),
   *("deepcluster", "deepcluster_v2", "swav", "seed", "supcon"),
 )
 BUDGET = {"steps": 600, "batch": 128}
@@ -49,7 +50,8 @@ RESULTS = pathlib.Path(__file__).parent / "results"
 
 def settings(method: str, seed: int, folder: pathlib.Path) -> dict:
   """The settings of one run."""
-  own = {"seed": seed, **BUDGET, "log_every": 50, "eval_every": BUDGET["steps"]}
+  steps = int(method.partition("-")[2] or BUDGET["steps"])
+  own = {"seed": seed, **BUDGET, "steps": steps, "log_every": 50, "eval_every": steps}
   if method == "seed":
     own["teacher"] = str(teacher(seed, folder))
   return own
@@ -68,7 +70,8 @@ def measure(method: str, seed: int, folder: pathlib.Path) -> None:
   path = folder / f"{method}_{seed}.json"
   if path.exists():
     return
-  found = train(registry.build(f"{method}_digits", **settings(method, seed, folder)))
+  name = f"{method.partition('-')[0]}_digits"
+  found = train(registry.build(name, **settings(method, seed, folder)))
   path.write_text(json.dumps(found))
   print(method, seed, [round(x, 1) for x in scores(found["trained"])], flush=True)
 
@@ -145,7 +148,9 @@ def table(found: dict[str, list[dict]], raw: dict) -> str:
   order = sorted(found, key=lambda m: -np.mean([five(r) for r in found[m]]))
   for method in order:
     rows = [r["trained"] for r in found[method]]
-    lines.append(line(f"`{method}`", rows, found[method]))
+    name, _, steps = method.partition("-")
+    title = f"`{name}`, {int(steps):,} steps" if steps else f"`{name}`"
+    lines.append(line(title, rows, found[method]))
   return "\n".join(lines)
 
 
