@@ -6,11 +6,12 @@
 
 Each method is its registered experiment with the budget below, and is compared with
 its own encoder before training: on 8x8 digits, or with 28x28 and 64x64 pixels where
-those are too few (`OTHERS`; these need the data set, or `--data`). Masked models are
-also fine-tuned on 1 and 10 % of the labels, from the pretrained and from the untrained
-encoder. One JSON file a run goes to the output folder and is not made twice; the table
-of all goes to `benchmarks/results/pretexts.md`, the pictures that the methods show of
-test images to `benchmarks/results/pictures`.
+those are too few (`OTHERS`; these need the data set, or `--data` or `--data-dir`).
+Masked models are also fine-tuned on 1 and 10 % of the labels, from the pretrained and
+from the untrained encoder; BiGAN is also judged by 1-NN, as in its paper. One JSON file
+a run goes to the output folder and is not made twice; the table of all goes to
+`benchmarks/results/pretexts.md`, the pictures that the methods show of test images to
+`benchmarks/results/pictures`.
 """
 
 import argparse
@@ -36,15 +37,19 @@ DIGITS = tuple(f"{method}_digits" for method in METHODS)
 OTHERS = {  # name -> settings that a CPU has time for
   "jigsaw_fashion_mnist": {},
   "context_fashion_mnist": {},
-  "colorization_imagenette": {"encoder": "convnet"},
+  "patch_order_fashion_mnist": {},
+  "bigan_fashion_mnist": {},
+  "colorization_imagenette": {"encoder": "convnet_mini"},
   "mae_imagenette": {"encoder": "vit_mini"},
-  "denoising_imagenette": {"encoder": "convnet"},
+  "denoising_imagenette": {"encoder": "convnet_mini", "width": 8},
 }
 MASKED = ("denoising", "mae", "simmim", "beit", "maskfeat", "data2vec", "aim")
 VITS = ("mae", "simmim", "beit", "maskfeat", "data2vec", "aim")
 LONGER = {  # cheap steps, or nets that learn nothing in 1,000
-  "bigan_digits": {"steps": 10_000},
-  **{f"{method}_digits": {"steps": 4000} for method in VITS},
+  "bigan_digits": 10_000,
+  **{f"{method}_digits": 4000 for method in VITS},
+  "bigan_fashion_mnist": 12_000,
+  "mae_imagenette": 2000,
 }
 FRACTIONS = (0.01, 0.1)
 BUDGET = {"steps": 1000, "batch": 128}
@@ -58,21 +63,22 @@ def measure(name: str, seed: int, folder: pathlib.Path, options: dict) -> None:
   if path.exists():
     return
   method = name.partition("_")[0]
-  own = {**OTHERS.get(name, {}), **LONGER.get(name, {}), **options}
-  settings = {**BUDGET, "seed": seed, **own}
+  steps = LONGER.get(name, BUDGET["steps"])
+  settings = {**BUDGET, "steps": steps, "seed": seed, **OTHERS.get(name, {}), **options}
   experiment = registry.build(name, **settings)
   mesh = data_mesh(jax.devices()[:1])
   state, seconds = advance(experiment, mesh)
-  found = judge(experiment, state, mesh, finetuned=method in MASKED)
+  found = judge(experiment, state, mesh, method)
   if name.endswith("imagenette"):
     found["ridge"] = ridge(experiment.data)
-  path.write_text(json.dumps({"seconds": seconds, **found}))
+  found["seconds"] = seconds
+  path.write_text(json.dumps(found))
   if seed == 0:
     draw(name, experiment, state)
-  print(name, seed, round(seconds), line(name, [found]), flush=True)
+  print(seed, line(name, [found]), flush=True)
 
 
-def judge(experiment, state, mesh, *, finetuned: bool) -> dict:
+def judge(experiment, state, mesh, method: str) -> dict:
   """The rows of the trained and of the untrained encoder."""
   encode = runs.make_encode(experiment, mesh)
   found = {}
@@ -81,10 +87,18 @@ def judge(experiment, state, mesh, *, finetuned: bool) -> dict:
     variables = runs.variables_of(one)
     features = lambda x, v=variables: encode(v, x)
     row = evals.evaluate_row("", features, experiment.data, protocols=PROTOCOLS)
-    if finetuned:
+    if method in MASKED:
       row["finetune"] = tuned(experiment, one)
+    if method == "bigan":
+      row["nearest"] = nearest(features, experiment.data)
     found[title] = row
   return found
+
+
+def nearest(features, data) -> float:
+  """Accuracy by the one nearest training image."""
+  train, test = (evals.extract(features, part) for part in (data.train, data.test))
+  return evals.knn_accuracy(*train, *test, k=1, classes=len(data.classes))
 
 
 def tuned(experiment, state) -> dict[str, float]:
@@ -112,9 +126,9 @@ def draw(name: str, experiment, state) -> None:
     path.write_bytes(report.sheet(images))
 
 
-def longer() -> str:
-  """Says which experiments have more steps."""
-  return ", ".join(f"`{n}`: {own['steps']:,}" for n, own in LONGER.items())
+def longer(names) -> str:
+  """Says which of the experiments have more steps."""
+  return ", ".join(f"`{n}`: {LONGER[n]:,}" for n in names if n in LONGER)
 
 
 def ridge(data) -> float:
@@ -140,6 +154,16 @@ def floor(found: dict[str, list[dict]]) -> str:
   return f"Ridge regression on Imagenette's pixels at 16 x 16: {values[0]:.1f}. "
 
 
+def by_one(found: dict[str, list[dict]]) -> str:
+  """A sentence on 1-NN for the runs that have it."""
+  said = [
+    f"`{name}` by 1-NN: {_cell(rows, lambda row: row['nearest'])}. "
+    for name, rows in found.items()
+    if "nearest" in rows[0]["trained"]
+  ]
+  return "".join(said)
+
+
 def table(found: dict[str, list[dict]]) -> str:
   """The table in Markdown; "before -> after" in each cell, means over the seeds."""
   lines = [
@@ -163,7 +187,7 @@ def line(name: str, rows: list[dict]) -> str:
     },
   }
   cells = [_cell(rows, value) for value in values.values()]
-  seconds = np.mean([r.get("seconds", 0) for r in rows])
+  seconds = np.mean([r["seconds"] for r in rows])
   return f"| `{name}` | {' | '.join(cells)} | {len(rows)} | {seconds:.0f} |"
 
 
@@ -184,16 +208,15 @@ def write(folder: pathlib.Path) -> None:
       found[name] = [json.loads(f.read_text()) for f in files]
   raw = scores(references()[0])
   text = (
-    f"Every pretext, autoencoder and masked model with one budget: {BUDGET['steps']} "
-    f"steps of {BUDGET['batch']} ({longer()}). Test accuracy in percent, the "
+    f"Every pretext, autoencoder and masked model: {BUDGET['steps']} "
+    f"steps of {BUDGET['batch']} ({longer(found)}). Test accuracy in percent, the "
     "method's own encoder before training → after it; 5 labels a class: mean of 10 "
     "draws; fine-tuned: the whole encoder on that share of the labels, without "
     "augmentation, from the untrained → from the pretrained one. The raw pixels of "
     "digits: 5 labels "
     f"{raw[1]:.1f}, kNN {raw[3]:.1f}. "
-    f"{floor(found)}Seconds: the steps alone on {os.cpu_count()} CPU cores shared with "
-    "other work "
-    f"({platform.machine()}, jax {jax.__version__}).\n\n{table(found)}\n"
+    f"{floor(found)}{by_one(found)}Seconds: the steps alone on {os.cpu_count()} CPU "
+    f"cores shared with other work ({platform.machine()}, jax {jax.__version__}).\n\n{table(found)}\n"
   )
   (RESULTS / "pretexts.md").write_text(text)
   print(text)
@@ -205,11 +228,13 @@ def main() -> None:
   parser.add_argument("names", nargs="*", default=DIGITS)
   parser.add_argument("--seeds", nargs="+", type=int, default=[0])
   parser.add_argument("--data", default="", help="in place of the data set by name")
+  parser.add_argument("--data-dir", default="", help="of tensorflow-datasets")
   parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/pretexts"))
   args = parser.parse_args()
   args.out.mkdir(parents=True, exist_ok=True)
   use_compilation_cache()
-  options = {"data": args.data} if args.data else {}
+  given = {"data": args.data, "data_dir": args.data_dir}
+  options = {name: value for name, value in given.items() if value}
   for seed in args.seeds:
     for name in args.names:
       measure(name, seed, args.out, options)

@@ -31,10 +31,10 @@ def _convnext(make, size, **options):
   return make(stem=2 if size <= SMALL_IMAGES else 4, **options)
 
 
-def _convnet(size, remat, **options):
+def _convnet(widths, pools, size, remat, **options):
   if remat != "none":
-    raise InputError("The small convnet has no blocks to compute twice; remat: none.")
-  return models.ConvNet(widths=(16, 32), pools=(2, 2), **options)
+    raise InputError("A small convnet has no blocks to compute twice; remat: none.")
+  return models.ConvNet(widths=widths, pools=pools, **options)
 
 
 def _tiny_vit(size, **options):
@@ -52,7 +52,8 @@ ENCODERS = {
   "convnext_tiny": partial(_convnext, models.ConvNeXtTiny),
   "convnext_small": partial(_convnext, models.ConvNeXtSmall),
   "convnext_base": partial(_convnext, models.ConvNeXtBase),
-  "convnet": _convnet,
+  "convnet": partial(_convnet, (16, 32), (2, 2)),
+  "convnet_mini": partial(_convnet, (32, 64, 128, 256), (2, 2, 2, 1)),
 }
 VITS = {
   "vit_tiny": partial(_vit, models.ViTTiny),
