@@ -216,7 +216,8 @@ def write(folder: pathlib.Path) -> None:
     "digits: 5 labels "
     f"{raw[1]:.1f}, kNN {raw[3]:.1f}. "
     f"{floor(found)}{by_one(found)}Seconds: the steps alone on {os.cpu_count()} CPU "
-    f"cores shared with other work ({platform.machine()}, jax {jax.__version__}).\n\n{table(found)}\n"
+    f"cores shared with other work ({platform.machine()}, jax {jax.__version__}).\n\n"
+    f"{table(found)}\n"
   )
   (RESULTS / "pretexts.md").write_text(text)
   print(text)
