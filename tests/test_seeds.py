@@ -35,9 +35,9 @@ def plain(state):
   return jax.device_get(state._replace(key=jax.random.key_data(state.key)))
 
 
-def trained(experiment):
+def trained(experiment, mesh=ONE):
   """First and last state, and the metrics of the steps."""
-  feed, state = feeds.make_feed(experiment, ONE), runs.make_init(experiment, ONE)()
+  feed, state = feeds.make_feed(experiment, mesh), runs.make_init(experiment, mesh)()
   first, found = plain(state), []
   for _, args in feed.chunks(0, experiment.run.steps):
     state, metrics = feed.advance(state, *args)
@@ -68,6 +68,12 @@ def test_one_program_is_three_runs(settings, compared):
     for name, values in expected.items():
       found = metrics[name][:, seed - SEEDS[0]]
       np.testing.assert_allclose(found, values, rtol=1e-3, err_msg=name)
+
+
+def test_several_devices_make_the_same_runs():
+  close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+  split = trained(three(), data_mesh(jax.devices()[:4]))
+  jax.tree.map(close, split[1], trained(three())[1])
 
 
 def test_the_measures_stay_under_their_condition():
