@@ -185,7 +185,8 @@ def write(folder: pathlib.Path) -> None:
     "deviation of the seeds; 1, 5 and 10 labels a class: each seed is the mean of 10 "
     "draws. kNN: k = 20, all labels. Logistic regression on the pixels with all 1,297 "
     f"labels: {supervised:.1f}. `supcon` knows all labels while it "
-    "trains, `seed` learns from the `vicreg` run of its seed. Seconds: the steps "
+    "trains, `seed` learns from the `vicreg` run of its seed; a name with steps beside "
+    "it had those in place of the budget's. Seconds: the steps "
     f"alone, without compilation, on {os.cpu_count()} CPU cores shared with other work "
     f"({platform.machine()}, jax {jax.__version__}).\n\n{table(found, raw)}\n"
   )

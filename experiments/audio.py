@@ -12,6 +12,7 @@ from jaxssl.ops import LogMel
 from jaxssl.registry import Parts, Run, experiment
 
 LOOKED_AT = 512  # waves from which mean and spread are measured
+SPAN = 9.2  # 80 dB: what is fainter, as the zeros behind a short wave are, is silence
 
 
 def _fitted(front: LogMel, source: DataSet) -> tuple[LogMel, DataSet]:
@@ -39,6 +40,7 @@ def cola_audio(
   rate: int = 8000,
   seconds: float = 1.0,
   crop: float = 0.3,
+  speed: float = 1.0,
   bands: int = 40,
   width: int = 128,
   learning_rate: float = 1e-3,
@@ -55,17 +57,19 @@ def cola_audio(
     rate: Samples a second that recordings are brought to.
     seconds: Length that recordings are brought to.
     crop: Length of a crop in seconds, less than most recordings have.
+    speed: Greatest factor by which a crop is played faster or slower; 1: as it is.
     bands: Mel bands of the spectrogram.
     width: Of the projection.
     learning_rate: Peak of AdamW's cosine schedule.
     weight_decay: Of the weights; biases and norms have none.
   """
   source = open_audio(data, rate=rate, seconds=seconds)
-  front = LogMel(rate=rate, bands=bands, window=0.032, hop=0.016)
+  plain = LogMel(rate=rate, bands=bands, window=0.032, hop=0.016, span=SPAN)
+  front, source = _fitted(plain, source)
   convnet = models.ConvNet(widths=(32, 64, 128, 256), pools=(2, 2, 2, 1))
   encoder = models.Spectral(convnet, front, pool="max")
   net = models.Siamese(encoder, models.ColaHead(width), models.Bilinear())
-  views = augment.cola_views(samples=round(crop * rate))
+  views = augment.cola_views(samples=round(crop * rate), speed=speed)
   schedule = optim.warmup_cosine(learning_rate, steps=run.steps)
   tx = optim.adamw(schedule, weight_decay=weight_decay)
   return Parts(methods.cola(net, views), tx, source, views)
@@ -112,7 +116,8 @@ def masked_spectrogram_audio(
     weight_decay: Of the weights; biases and norms have none.
   """
   source = open_audio(data, rate=rate, seconds=seconds)
-  plain = LogMel(rate=rate, bands=bands, window=0.032, fft=_fft(rate), multiple=patch)
+  long = {"fft": _fft(rate), "multiple": patch}
+  plain = LogMel(rate=rate, bands=bands, window=0.032, span=SPAN, **long)
   front, source = _fitted(plain, source)
   options = {"class_token": False, "kernel_init": xavier_init, "heads": 4}
   encoder = models.ViT(width=width, depth=depth, patch=patch, **options)
@@ -165,7 +170,7 @@ def mockingjay_audio(
     weight_decay: Of the weights; biases and norms have none.
   """
   source = open_audio(data, rate=rate, seconds=seconds)
-  plain = LogMel(rate=rate, bands=bands, window=0.05, hop=0.0125)
+  plain = LogMel(rate=rate, bands=bands, window=0.05, hop=0.0125, span=SPAN)
   front, source = _fitted(plain, source)
   encoder = models.FrameEncoder(width=width, depth=depth, heads=4)
   net = models.FrameTeller(encoder, models.FrameHead(bands))

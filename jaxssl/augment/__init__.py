@@ -2,6 +2,7 @@
 
 from jaxssl.augment.audio import (
   alter_frames,
+  change_speed,
   cola_views,
   crop_wave,
   frequency_mask,
@@ -130,6 +131,7 @@ __all__ = [
   "block_mask",
   "byol_views",
   "captioned_view",
+  "change_speed",
   "changed",
   "clip_view",
   "cola_views",

@@ -4,6 +4,7 @@
 spectrogram [frames, bands] or [frames, bands, channels].
 """
 
+import math
 from functools import partial
 
 import jax
@@ -91,6 +92,30 @@ def gain(key: jax.Array, wave: jax.Array, *, least: float, most: float) -> jax.A
     raise InputError(f"A gain from {least} to {most} decibels; pass the lower first.")
   decibels = jax.random.uniform(key, (), wave.dtype, least, most)
   return wave * 10.0 ** (decibels / 20.0)
+
+
+def change_speed(key: jax.Array, wave: jax.Array, *, most: float) -> jax.Array:
+  """Plays a wave faster or slower, so that it is higher or lower too.
+
+  Speed perturbation (Ko et al., Interspeech 2015), by linear interpolation; the
+  logarithm of the factor is even. What is played faster ends in zeros, what is played
+  slower is cut at its end.
+
+  Args:
+    key: PRNG key.
+    wave: [samples].
+    most: greatest factor, and its inverse the smallest; 1 changes nothing.
+
+  Returns:
+    [samples].
+  """
+  _check_wave(wave)
+  if not most >= 1.0:
+    raise InputError(f"A speed of up to {most} times; pass 1 or more.")
+  reach = math.log(most)
+  factor = jnp.exp(jax.random.uniform(key, (), wave.dtype, -reach, reach))
+  places = jnp.arange(len(wave), dtype=wave.dtype)
+  return jnp.interp(factor * places, places, wave, right=0.0)
 
 
 def time_mask(
@@ -224,7 +249,7 @@ def alter_frames(key: jax.Array, spectrum: jax.Array, mask: jax.Array) -> jax.Ar
   return jnp.where(mask.reshape(-1, *[1] * (spectrum.ndim - 1)), altered, spectrum)
 
 
-def cola_views(*, samples: int, noise: float = 0.001) -> Views:
+def cola_views(*, samples: int, noise: float = 0.001, speed: float = 1.0) -> Views:
   """COLA's views: two crops of a wave of unit length, the second with noise.
 
   arXiv 2010.10915 and its official code, which adds the noise to the positive alone.
@@ -232,6 +257,8 @@ def cola_views(*, samples: int, noise: float = 0.001) -> Views:
   Args:
     samples: length of a crop.
     noise: deviation of the noise.
+    speed: greatest factor of `change_speed`, drawn for each crop before it is cut:
+      voices then say less than words do. 1, the paper's, leaves it out.
 
   Returns:
     views(key, wave) -> anchor, positive, [samples] each.
@@ -240,8 +267,14 @@ def cola_views(*, samples: int, noise: float = 0.001) -> Views:
   def views(key: jax.Array, wave: jax.Array):
     wave = l2_normalize(wave)
     first, second, third = jax.random.split(key, 3)
-    anchor, positive = (crop_wave(k, wave, samples=samples) for k in (first, second))
+    anchor, positive = (crop(k, wave) for k in (first, second))
     return anchor, wave_noise(third, positive, deviation=noise)
+
+  def crop(key: jax.Array, wave: jax.Array) -> jax.Array:
+    if speed != 1.0:
+      key, how_fast = jax.random.split(key)
+      wave = change_speed(how_fast, wave, most=speed)
+    return crop_wave(key, wave, samples=samples)
 
   return views
 

@@ -103,6 +103,25 @@ def test_views_of_cola_are_two_crops_of_unit_waves():
   assert np.abs(noisy - positive).max() > 0.1
 
 
+def test_speed_moves_a_tone_and_keeps_its_beginning():
+  tone = jnp.asarray(np.sin(2 * np.pi * 50 * np.arange(1000) / 1000), jnp.float32)
+  made = many(lambda k, x: augment.change_speed(k, x, most=1.5), tone)
+  # the first 600 samples hold no zeros, whatever the speed
+  hertz = np.abs(np.fft.rfft(made[:, :600] * np.hanning(600), 6000)).argmax(1) / 6
+  assert 50 / 1.55 < hertz.min() < 37 and 68 < hertz.max() < 1.55 * 50
+  np.testing.assert_array_equal(made[:, 0], tone[0])
+  same = augment.change_speed(KEY, tone, most=1.0)
+  np.testing.assert_allclose(same, tone, atol=1e-5)
+
+
+def test_crops_of_cola_are_played_at_speeds_of_their_own():
+  tone = jnp.asarray(np.sin(2 * np.pi * 50 * np.arange(1000) / 1000), jnp.float32)
+  views = augment.cola_views(samples=500, noise=0.0, speed=1.5)
+  made = jax.vmap(lambda key: jnp.stack(views(key, tone)))(jax.random.split(KEY, 50))
+  hertz = np.abs(np.fft.rfft(made, axis=-1)).argmax(-1)
+  assert (hertz[:, 0] != hertz[:, 1]).mean() > 0.5 and np.ptp(hertz) > 10
+
+
 def test_rolled_view_stays_a_wave():
   made = many(augment.rolled_view(most=12.0), WAVE)
   assert made.shape == (200, 50) and np.abs(made).max() == 1.0

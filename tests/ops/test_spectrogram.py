@@ -91,6 +91,23 @@ def test_front_fills_frames_and_fits():
   assert hash(fitted) == hash(front.fitted(waves))
 
 
+def test_span_counts_from_the_loudest():
+  waves = 0.1 * np.random.default_rng(0).standard_normal((2, 270)).astype(np.float32)
+  waves[:, 200:] = 0.0
+  options = {"rate": 1000, "bands": 8, "window": 0.032, "hop": 0.016, "low": 20.0}
+  front = LogMel(**options, span=3.0, multiple=4)
+  images = np.asarray(front(waves))
+  assert images.max() == 0.0 and images.min() == -3.0
+  np.testing.assert_array_equal(images[:, 13:], -3.0)  # padded, or filled frames
+  np.testing.assert_allclose(
+    LogMel(**options, span=3.0, multiple=4)(9 * waves), images, atol=1e-5
+  )
+  plain = np.asarray(LogMel(**options, multiple=4)(waves))
+  close = plain > plain.max((1, 2, 3), keepdims=True) - 3.0
+  loudest = np.broadcast_to(plain.max((1, 2, 3), keepdims=True), plain.shape)
+  np.testing.assert_allclose(images[close], (plain - loudest)[close], atol=1e-5)
+
+
 def test_pictures_have_time_to_the_right_and_high_bands_on_top():
   picture = as_pictures(jnp.array([[-1.0, 0.0], [0.5, 1.0], [-9.0, 9.0]])[..., None])
   expected = [[0.5, 1.0, 1.0], [0.0, 0.75, 0.0]]
