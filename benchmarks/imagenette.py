@@ -84,6 +84,8 @@ def open_run(method: str, options: argparse.Namespace) -> registry.Experiment:
   """The experiment; its folder is made, or found to be of the same settings."""
   asked = settings(options)
   experiment = registry.build(f"{method}_imagenette", **asked)
+  if experiment.data.test is None:
+    raise SystemExit(f"{options.data} has no test split, which kNN is measured on.")
   folder = options.out / method
   if not (folder / "config.json").exists():
     runs.create(experiment, folder)

@@ -1,5 +1,6 @@
 """Clustering and distillation on scikit-learn's digits; see `digits.py`."""
 
+import flax.linen as nn
 import optax
 
 import jaxssl
@@ -125,6 +126,18 @@ def deepcluster_v2_digits(
   )
 
 
+def student() -> nn.Module:
+  """Returns a ConvNet of a quarter of the width of the others."""
+  return models.ConvNet(widths=(16, 32, 64, 128), pools=(1, 2, 2, 1))
+
+
+def open_teacher(folder: str, name: str) -> methods.Teacher:
+  """Returns the encoder of a finished run, for the experiment of that name."""
+  if not folder:
+    raise InputError(f"{name} needs --teacher: the folder of a finished run.")
+  return methods.Teacher(*jaxssl.load(folder))
+
+
 @experiment(
   method="SEED",
   data="digits",
@@ -152,20 +165,56 @@ def seed_digits(
     learning_rate: Peak of AdamW's cosine schedule.
     weight_decay: Of the weights; biases and norms have none.
   """
-  if not teacher:
-    raise InputError("seed_digits needs --teacher: the folder of a finished run.")
-  encode, variables = jaxssl.load(teacher)
-  frozen = methods.Teacher(encode, variables)
-  student = models.ConvNet(widths=(16, 32, 64, 128), pools=(1, 2, 2, 1))
-  net = models.Siamese(student, models.moco_head(hidden=256, out=256))
+  net = models.Siamese(student(), models.moco_head(hidden=256, out=256))
   method = methods.seed(
     net,
     ONE_VIEW,
-    frozen,
+    open_teacher(teacher, "seed_digits"),
     queue_size=queue_size,
     student_temperature=student_temperature,
     teacher_temperature=teacher_temperature,
   )
   return digits_parts(
     run, method, ONE_VIEW, learning_rate=learning_rate, weight_decay=weight_decay
+  )
+
+
+@experiment(
+  method="DINO from a frozen teacher",
+  data="digits",
+  reaches="not measured yet",
+  cost="2 min on 2 CPU cores",
+)
+def distill_digits(
+  run: Run = RUN,
+  *,
+  teacher: str = "",
+  prototypes: int = 256,
+  student_temperature: float = 0.1,
+  teacher_temperature: float = 0.05,
+  learning_rate: float = 2e-3,
+  weight_decay: float = 1e-4,
+) -> Parts:
+  """DINO's online distillation on digits: a small student, any finished run's encoder.
+
+  Args:
+    run: Settings of every run.
+    teacher: Folder of the teacher's run, such as runs/simclr_digits/1.
+    prototypes: Rows of both last layers.
+    student_temperature: Of the student's softmax.
+    teacher_temperature: Of the assignments.
+    learning_rate: Peak of AdamW's cosine schedule.
+    weight_decay: Of the weights; biases and norms have none.
+  """
+  net = models.Siamese(student(), models.dino_head(hidden=256, bottleneck=64))
+  method = methods.distill(
+    net,
+    VIEWS,
+    open_teacher(teacher, "distill_digits"),
+    prototypes=prototypes,
+    student_temperature=student_temperature,
+    teacher_temperature=teacher_temperature,
+  )
+  return digits_parts(
+    run, method, VIEWS, learning_rate=learning_rate, weight_decay=weight_decay
   )

@@ -55,6 +55,8 @@ def swav_imagenet(
   prototypes have no gradient in the first epoch. No queue: that is for batches of
   256 rows. Batch norm sees the global batch (official: groups of 8 GPUs).
 
+  Protocol: a linear probe; one seed. Cost (official): 64 GPUs, up to 7 hours.
+
   Args:
     run: Settings of every run.
     data: The data set: tfds:NAME, a folder of images, or an .npz.
@@ -69,7 +71,7 @@ def swav_imagenet(
     temperature: Divides the cosines in the softmax.
     epsilon: Of the Sinkhorn iteration.
     learning_rate: Peak for 256 rows; scaled linearly.
-    weight_decay: Of the weights; biases and norms have none.
+    weight_decay: Of all parameters, as in Apex LARC.
   """
   views = multi_crop(*swav_views(size, local_size), local_count=local_count)
   head = models.swav_head(hidden=hidden, out=projection)
@@ -112,6 +114,8 @@ def deepcluster_imagenet(
   projection is narrower, since k-means holds it for all images at once. SGD with a
   constant rate; the new layer of each epoch has its own, without momentum. 200 epochs
   are the script's default; the paper's 500 are unverified. No dropout.
+
+  Protocol: a linear probe; one seed. Cost: see `jaxssl plan`.
 
   Args:
     run: Settings of every run.
@@ -171,6 +175,8 @@ def deepcluster_v2_imagenet(
   The optimiser of `swav_imagenet`. The memory starts from unaugmented images
   (official: augmented ones).
 
+  Protocol: a linear probe; one seed. Cost (official): 64 GPUs, up to 40 hours.
+
   Args:
     run: Settings of every run.
     data: The data set: tfds:NAME, a folder of images, or an .npz.
@@ -185,7 +191,7 @@ def deepcluster_v2_imagenet(
     heads: Number of clusterings.
     temperature: Divides the cosines in the softmax.
     learning_rate: Peak for 256 rows; scaled linearly.
-    weight_decay: Of the weights; biases and norms have none.
+    weight_decay: Of all parameters, as in Apex LARC.
   """
   source = imagenet_data(data, data_dir)
   views = multi_crop(*swav_views(size, local_size), local_count=local_count)
@@ -231,6 +237,8 @@ def seed_imagenet(
   68.2 % and ResNet-50 74.3 %. Its teachers keep their projector (128 wide); here the
   teacher gives its features. SGD, cosine to 0; the teacher's temperature is the
   code's, nearly one-hot (paper: 0.01, unverified).
+
+  Protocol: a linear probe; one seed. Cost: see `jaxssl plan`.
 
   Args:
     run: Settings of every run.

@@ -60,6 +60,8 @@ def simclr_imagenet(
   LARS with the rate inside the momentum, 10 epochs of warm-up, cosine to 0. The
   paper's text has a weight decay of 1e-6; the released command has this one.
 
+  Protocol: a linear probe; one seed. Cost: see `jaxssl plan`.
+
   Args:
     run: Settings of every run.
     data: The data set: tfds:NAME, a folder of images, or an .npz.
@@ -104,6 +106,8 @@ def simclr_v2_imagenet(
   LARS as in `simclr_imagenet`. 800 epochs, a peak of 6.4 at 4,096 rows and a warm-up
   of 5 % are the paper's, unverified in the code. Without the paper's selective kernels
   and memory, which the 71.7 % has not either.
+
+  Protocol: a linear probe; one seed. Cost: see `jaxssl plan`.
 
   Args:
     run: Settings of every run.
@@ -150,6 +154,8 @@ def moco_v1_imagenet(
 
   SGD, a tenth of the rate from epochs 120 and 160 on. Batch norm sees the global
   batch, where the official code shuffles keys between 8 GPUs of 32 rows.
+
+  Protocol: a linear probe; one seed. Cost: see `jaxssl plan`.
 
   Args:
     run: Settings of every run.
@@ -203,6 +209,8 @@ def moco_v2_imagenet(
   SGD with a cosine per step (official: per epoch) and no warm-up. Batch norm sees the
   global batch, where the official code shuffles keys between 8 GPUs of 32 rows.
 
+  Protocol: a linear probe; one seed. Cost: see `jaxssl plan`.
+
   Args:
     run: Settings of every run.
     data: The data set: tfds:NAME, a folder of images, or an .npz.
@@ -253,6 +261,8 @@ def moco_v3_imagenet(
 
   LARS, 10 epochs of warm-up, cosine to 0. With 300 epochs the rate is 0.3; with 1000
   it is 0.3, the weight decay 1.5e-6 and the momentum 0.996.
+
+  Protocol: a linear probe; one seed. Cost: see `jaxssl plan`.
 
   Args:
     run: Settings of every run.
@@ -306,6 +316,8 @@ def moco_v3_vit_imagenet(
 
   AdamW, 40 epochs of warm-up, cosine to 0; the patch projection stays as it starts.
 
+  Protocol: a linear probe; one seed. Cost: see `jaxssl plan`.
+
   Args:
     run: Settings of every run.
     data: The data set: tfds:NAME, a folder of images, or an .npz.
@@ -358,6 +370,8 @@ def npid_imagenet(
 
   kNN is k = 200 with temperature 0.07 on the projection; linear, best layer: 55.0 %
   (VISSL on the official model). SGD, a tenth of the rate from epochs 120 and 160 on.
+
+  Protocol: a linear probe and kNN; one seed. Cost: see `jaxssl plan`.
 
   Args:
     run: Settings of every run.
@@ -416,6 +430,8 @@ def nnclr_imagenet(
   There is no official code: all constants are the paper's, unverified. LARS, 10 epochs
   of warm-up, cosine to 0, BYOL's augmentation.
 
+  Protocol: a linear probe; one seed. Cost: see `jaxssl plan`.
+
   Args:
     run: Settings of every run.
     data: The data set: tfds:NAME, a folder of images, or an .npz.
@@ -466,6 +482,8 @@ def dcl_imagenet(
   lightly's recipe: LARS, 10 epochs of warm-up, cosine to 0. It scales the rate by the
   root of the batch; this one, linearly, which is the same at 256 rows.
 
+  Protocol: a linear probe and kNN; one seed. Cost: see `jaxssl plan`.
+
   Args:
     run: Settings of every run.
     data: The data set: tfds:NAME, a folder of images, or an .npz.
@@ -509,6 +527,8 @@ def dclw_imagenet(
   """DCLW, ResNet-50, 100 epochs: linear 64.5 %, kNN 48.5 % (lightly's benchmark).
 
   The recipe of `dcl_imagenet`.
+
+  Protocol: a linear probe and kNN; one seed. Cost: see `jaxssl plan`.
 
   Args:
     run: Settings of every run.
@@ -554,6 +574,8 @@ def supcon_imagenet(
 
   The official code has a model of 79.1 %, trained with a momentum encoder, and no
   command for it. Here all but the loss is `simclr_imagenet`.
+
+  Protocol: a linear probe; one seed. Cost: see `jaxssl plan`.
 
   Args:
     run: Settings of every run.
@@ -602,6 +624,8 @@ def ressl_imagenet(
 
   All constants are the paper's, unverified in its code. SGD, 5 epochs of warm-up,
   cosine to 0; the teacher's view is a crop and a flip.
+
+  Protocol: a linear probe; one seed. Cost: see `jaxssl plan`.
 
   Args:
     run: Settings of every run.
@@ -659,6 +683,8 @@ def cpc_imagenet(
   it doesn't say how many epochs. Beside that the paper has a second-version ResNet
   up to its third stage and crops of larger images; here it is a whole ResNet with
   layer norm, and crops of three quarters of the area or more, flipped.
+
+  Protocol: a linear probe; one seed. Cost: see `jaxssl plan`.
 
   Args:
     run: Settings of every run.

@@ -10,7 +10,7 @@ from jaxssl import methods, models
 from jaxssl.augment import crop_view, mae_view, many_views, simmim_view
 from jaxssl.presets import vit
 from jaxssl.presets.imagenet import COST, imagenet_data, imagenet_run, on_v5e
-from jaxssl.presets.masked import mae_adamw, mae_vit, simmim_adamw
+from jaxssl.presets.masked import mae_adamw, mae_decoder, mae_vit, simmim_adamw
 from jaxssl.registry import Parts, Run, experiment
 
 DATA = "imagenet2012 (tfds)"
@@ -32,9 +32,9 @@ def mae_imagenet(
   size: int = 224,
   ratio: float = 0.75,
   normalize: bool = True,
-  decoder_width: int = 512,
-  decoder_depth: int = 8,
-  decoder_heads: int = 16,
+  decoder_width: int = 0,
+  decoder_depth: int = 0,
+  decoder_heads: int = 0,
   warmup: float = 40.0,
   learning_rate: float = 1.5e-4,
   weight_decay: float = 0.05,
@@ -44,6 +44,9 @@ def mae_imagenet(
   kNN and linear probe are of the class token. AdamW with betas of 0.9 and 0.95, cosine
   to 0, no clipping.
 
+  Protocol: fine-tuning of the whole encoder and a linear probe; one seed. Cost: see
+  `jaxssl plan`.
+
   Args:
     run: Settings of every run.
     data: The data set: tfds:NAME, a folder of images, or an .npz.
@@ -52,16 +55,20 @@ def mae_imagenet(
     size: Side of the view in pixels.
     ratio: Share of the patches that the encoder does not see.
     normalize: Whether the pixels to predict are standardised patch by patch.
-    decoder_width: Channels of the decoder.
-    decoder_depth: Blocks of the decoder.
-    decoder_heads: Of each of the decoder's attentions.
+    decoder_width: Channels of the decoder. 0: the paper's 512, or half of those of an
+      encoder that is narrower than ViT-B.
+    decoder_depth: Blocks of the decoder. 0: the paper's 8, or as many as a quarter of
+      the cost of a narrower encoder pays for.
+    decoder_heads: Of each of the decoder's attentions. 0: the paper's 16, or as many as
+      a narrower encoder has.
     warmup: Epochs of the learning rate's warm-up, out of 1,600.
     learning_rate: Peak for 256 rows; scaled linearly.
     weight_decay: Of the weights; biases and norms have none.
   """
   views = many_views(mae_view(size))
-  decoder = models.MAEDecoder(decoder_width, decoder_depth, decoder_heads)
-  net = models.MAE(mae_vit(encoder, run, size=size), decoder)
+  net = mae_vit(encoder, run, size=size)
+  own = {"width": decoder_width, "depth": decoder_depth, "heads": decoder_heads}
+  net = models.MAE(net, mae_decoder(net, size=size, **own))
   method = methods.mae(net, views, ratio=ratio, normalize=normalize)
   tx = mae_adamw(
     run, learning_rate, weight_decay=weight_decay, warmup=warmup, epochs=1600
@@ -97,6 +104,8 @@ def simmim_imagenet(
   It differs in this: positions are absolute (there: relative, shared by all blocks),
   and there is no class token (there it is neither in the loss nor, for fine-tuning, in
   the features).
+
+  Protocol: fine-tuning of the whole encoder; one seed. Cost: see `jaxssl plan`.
 
   Args:
     run: Settings of every run.
@@ -165,6 +174,8 @@ def aim_imagenet(
   AdamW with betas of 0.9 and 0.95, gradients clipped at a norm of 1; these constants
   are lightly's. The patches are of 16 pixels, since the images of 256 that are
   evaluated do not split into the paper's 14.
+
+  Protocol: fine-tuning of the whole encoder; one seed. Cost: see `jaxssl plan`.
 
   Args:
     run: Settings of every run.

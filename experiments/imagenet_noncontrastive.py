@@ -47,6 +47,8 @@ def byol_imagenet(
   momentum): 40 epochs 0.45, 1e-6, 0.97; 100: 0.45, 1e-6, 0.99; 300: 0.3, 1e-6, 0.99.
   The last scales of blocks start at 0 as in the released code, not as in the paper.
 
+  Protocol: a linear probe; one seed. Cost: see `jaxssl plan`.
+
   Args:
     run: Settings of every run.
     data: The data set: tfds:NAME, a folder of images, or an .npz.
@@ -96,6 +98,8 @@ def simsiam_imagenet(
 
   SGD with a cosine per step (official: per epoch) and no warm-up; the predictor's
   rate stays constant.
+
+  Protocol: a linear probe; one seed. Cost: see `jaxssl plan`.
 
   Args:
     run: Settings of every run.
@@ -150,6 +154,8 @@ def barlow_twins_imagenet(
   LARS, 10 epochs of warm-up, cosine to a thousandth. The official rate of biases and
   norms is 0.0048 for gradients that are smaller than the true ones by the number of
   devices, 32 (unverified): here it is a 32nd of that.
+
+  Protocol: a linear probe; one seed. Cost: see `jaxssl plan`.
 
   Args:
     run: Settings of every run.
@@ -206,6 +212,8 @@ def vicreg_imagenet(
   LARS, 10 epochs of warm-up, cosine to a thousandth. For 100 epochs the official rate
   is 0.3, with 512 rows.
 
+  Protocol: a linear probe; one seed. Cost: see `jaxssl plan`.
+
   Args:
     run: Settings of every run.
     data: The data set: tfds:NAME, a folder of images, or an .npz.
@@ -260,6 +268,8 @@ def vicregl_imagenet(
   """VICRegL, ResNet-50, 300 epochs: 70.4 % (official); 71.2 with a weight of 0.9.
 
   LARS, 10 epochs of warm-up, cosine to a thousandth; both views are global.
+
+  Protocol: a linear probe; one seed. Cost (official): 32 GPUs.
 
   Args:
     run: Settings of every run.
@@ -320,6 +330,8 @@ def w_mse_imagenet(
   command for Tiny ImageNet. Adam, the decay in the gradient, 10 epochs of warm-up
   and a cosine (official: two drops near the end), SimCLR's augmentation.
 
+  Protocol: a linear probe; one seed. Cost: see `jaxssl plan`.
+
   Args:
     run: Settings of every run.
     data: The data set: tfds:NAME, a folder of images, or an .npz.
@@ -369,6 +381,8 @@ def tico_imagenet(
   The constants of the loss, momentum, rate and decay are those of lightly's benchmark,
   which publishes no number; epochs and batch are BYOL's. LARS, 10 epochs of warm-up,
   cosine to 0.
+
+  Protocol: a linear probe; one seed. Cost: see `jaxssl plan`.
 
   Args:
     run: Settings of every run.
@@ -422,6 +436,8 @@ def lejepa_imagenet(
   Views, AdamW and schedule (cosine to a thousandth) as in the official README, where
   local views have 98 pixels, in patches of 14. It tells neither batch nor warm-up nor
   projector: 512, 10 epochs and three layers are ours.
+
+  Protocol: a linear probe; one seed. Cost: see `jaxssl plan`.
 
   Args:
     run: Settings of every run.

@@ -69,6 +69,8 @@ def rotation_imagenet(
   All four turns of each image are in the batch, as in RotNet's code; VISSL draws one.
   The crop is taken upright.
 
+  Protocol: a linear probe; one seed. Cost: see `jaxssl plan`.
+
   Args:
     run: Settings of every run.
     data: The data set: tfds:NAME, a folder of images, or an .npz.
@@ -114,6 +116,8 @@ def jigsaw_imagenet(
   1,000 permutations are the paper's; VISSL's best layer reaches 48.57 % with 100,
   46.73 % with 2,000, 48.11 % with 10,000. Each tile is standardised, as in the paper
   and not in VISSL. Crops are of nine tenths of an image or more.
+
+  Protocol: a linear probe; one seed. Cost: see `jaxssl plan`.
 
   Args:
     run: Settings of every run.
@@ -174,6 +178,8 @@ def context_imagenet(
   pixels' side; the sizes here are as large against the smaller image. Batch norm has
   neither scale nor offset in the head, and no weights decay. The optimiser is that of
   `jigsaw_imagenet`: the authors' rates are of sums over pairs.
+
+  Protocol: a linear probe; one seed. Cost: see `jaxssl plan`.
 
   Args:
     run: Settings of every run.

@@ -43,6 +43,8 @@ def colorization_imagenet(
   decay added to the gradient, the rate to a tenth every 225,000 steps. The prior of
   the colours is from 512 images here, not from all.
 
+  Protocol: a linear probe; one seed. Cost: see `jaxssl plan`.
+
   Args:
     run: Settings of every run.
     data: The data set; also an .npz or a folder of images in its place, in colour.
@@ -93,6 +95,8 @@ def inpainting_imagenet(
   % of VOC07's classes after fine-tuning), not for this net. Adam with a first beta of
   0.5, the critic at a tenth of the rate. The number of steps is that of the paper's
   feature nets as far as we know.
+
+  Protocol: fine-tuning on VOC07; one seed. Cost: see `jaxssl plan`.
 
   Args:
     run: Settings of every run.

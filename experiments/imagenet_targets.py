@@ -84,6 +84,8 @@ def dvae_imagenet(
   not verified in a released training code). It ran 3 million steps on images of 256
   pixels, with the rate falling over 1.2 million, and averaged the weights.
 
+  Protocol: none: it is judged as BEiT's tokenizer; one seed. Cost: see `jaxssl plan`.
+
   Args:
     run: Settings of every run.
     data: The data set: tfds:NAME, a folder of images, or an .npz.
@@ -150,6 +152,8 @@ def beit_imagenet(
   gradients clipped at a norm of 3. The tokenizer sees the same crop at half the size;
   the paper's is DALL-E's.
 
+  Protocol: fine-tuning of the whole encoder; one seed. Cost: see `jaxssl plan`.
+
   Args:
     run: Settings of every run.
     data: The data set: tfds:NAME, a folder of images, or an .npz.
@@ -211,6 +215,8 @@ def maskfeat_imagenet(
   The official configuration: AdamW, 30 epochs of warm-up, gradients clipped at a norm
   of 0.02, no stochastic depth. 1,600 epochs reach 84.0 % (paper, unverified).
 
+  Protocol: fine-tuning of the whole encoder; one seed. Cost: see `jaxssl plan`.
+
   Args:
     run: Settings of every run.
     data: The data set: tfds:NAME, a folder of images, or an .npz.
@@ -266,6 +272,8 @@ def data2vec_imagenet(
   """data2vec, ViT-B/16, 800 epochs: fine-tuned 84.2 % (paper, unverified).
 
   The official command, but for its dropout of 0.05 in the attention.
+
+  Protocol: fine-tuning of the whole encoder; one seed. Cost (official): 16 GPUs.
 
   Args:
     run: Settings of every run.

@@ -1,7 +1,12 @@
-"""A denoising autoencoder on Imagenette, crops of 64 pixels."""
+"""A denoising autoencoder on Imagenette at 64 pixels.
+
+The images are brought to the size of the views when they are read, so that features
+are of the scale that the encoder was trained on.
+"""
 
 from jaxssl import methods, models
 from jaxssl.augment import corruption, crop_view, many_views
+from jaxssl.data import open_data
 from jaxssl.errors import InputError
 from jaxssl.presets.imagenette import (
   COST,
@@ -9,7 +14,6 @@ from jaxssl.presets.imagenette import (
   RUN,
   adamw_parts,
   backbone,
-  open_imagenette,
   patch_side,
 )
 from jaxssl.registry import Parts, Run, experiment
@@ -61,7 +65,7 @@ def denoising_imagenette(
   return adamw_parts(
     run,
     method,
-    open_imagenette(data, data_dir),
+    open_data(data, size=size, data_dir=data_dir or None),
     views,
     learning_rate=learning_rate,
     weight_decay=weight_decay,

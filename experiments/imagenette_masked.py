@@ -10,7 +10,7 @@ from jaxssl.augment import mae_view, many_views, simmim_view
 from jaxssl.data import open_data
 from jaxssl.presets import vit
 from jaxssl.presets.imagenette import COST, DATA, EPOCHS, RUN
-from jaxssl.presets.masked import mae_adamw, mae_vit
+from jaxssl.presets.masked import mae_adamw, mae_decoder, mae_vit
 from jaxssl.registry import Parts, Run, experiment
 
 
@@ -50,7 +50,7 @@ def mae_imagenette(
   views = many_views(mae_view(size))
   source = open_data(data, size=size, data_dir=data_dir or None)
   net = mae_vit(encoder, run, size=size).clone(patch=patch)
-  decoder = models.light_decoder(net, (size, size, 3))
+  decoder = mae_decoder(net, size=size)
   method = methods.mae(
     models.MAE(net, decoder), views, ratio=ratio, normalize=normalize
   )

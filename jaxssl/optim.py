@@ -60,6 +60,11 @@ def weights_only(params: PyTree) -> PyTree:
   return jax.tree.map(lambda x: x.ndim > 1, params)
 
 
+def everything(params: PyTree) -> PyTree:
+  """A mask for `optax` that leaves nothing out (Apex LARC: SwAV, DeepCluster-v2)."""
+  return jax.tree.map(lambda x: True, params)
+
+
 def adamw(
   rate: optax.ScalarOrSchedule,
   *,
@@ -252,23 +257,25 @@ def lars(
   weight_decay: float,
   momentum: float = 0.9,
   trust: float = 0.001,
+  mask: Callable[[PyTree], PyTree] = weights_only,
 ) -> optax.GradientTransformation:
   """LARS with the learning rate outside the momentum: BYOL, MoCo v3, Barlow, VICReg.
 
   You et al., arXiv 1708.03888. `g' = g + decay * w`, `u <- momentum * u + trust *
-  |w| / |g'| * g'`, `w <- w - rate * u`. Tensors with fewer than 2 dims have neither
-  decay nor trust ratio; where a norm is 0 the ratio is 1.
+  |w| / |g'| * g'`, `w <- w - rate * u`. By default tensors with fewer than 2 dims have
+  neither decay nor trust ratio; where a norm is 0 the ratio is 1.
 
   Args:
     rate: learning rate, or step -> rate.
-    weight_decay: of tensors with 2 or more dims.
+    weight_decay: of the tensors of the mask.
     momentum: of the scaled gradients.
     trust: the trust coefficient, eta.
+    mask: params -> True for the tensors that have decay and trust ratio.
 
   Returns:
     The optimiser.
   """
-  scale = _per_tensor(_joint(weight_decay, trust))
+  scale = _per_tensor(_joint(weight_decay, trust), mask)
   return optax.chain(scale, optax.trace(momentum), optax.scale_by_learning_rate(rate))
 
 
@@ -278,6 +285,7 @@ def lars_rate_inside(
   weight_decay: float,
   momentum: float = 0.9,
   trust: float = 0.001,
+  mask: Callable[[PyTree], PyTree] = weights_only,
 ) -> optax.GradientTransformation:
   """LARS with the learning rate inside the momentum: SimCLR.
 
@@ -287,14 +295,15 @@ def lars_rate_inside(
 
   Args:
     rate: learning rate, or step -> rate.
-    weight_decay: of tensors with 2 or more dims.
+    weight_decay: of the tensors of the mask.
     momentum: of the scaled gradients.
     trust: the trust coefficient, eta.
+    mask: params -> True for the tensors that have decay and trust ratio.
 
   Returns:
     The optimiser.
   """
-  scale = _per_tensor(_joint(weight_decay, trust))
+  scale = _per_tensor(_joint(weight_decay, trust), mask)
   return optax.chain(scale, optax.scale_by_learning_rate(rate), optax.trace(momentum))
 
 
@@ -304,23 +313,25 @@ def lars_separate_norms(
   weight_decay: float,
   momentum: float = 0.9,
   trust: float = 0.001,
+  mask: Callable[[PyTree], PyTree] = weights_only,
 ) -> optax.GradientTransformation:
   """LARS with the norms of gradient and decay apart: Apex LARC (SwAV), lightly.
 
   As `lars`, but the ratio is `trust * |w| / (|g| + decay * |w| + 1e-8)`, and where a
-  norm is 0 there is no decay either. (LARC scales biases and norms too; this does
-  not.)
+  norm is 0 there is no decay either. LARC scales and decays biases and norms too:
+  `mask=everything`.
 
   Args:
     rate: learning rate, or step -> rate.
-    weight_decay: of tensors with 2 or more dims.
+    weight_decay: of the tensors of the mask.
     momentum: of the scaled gradients.
     trust: the trust coefficient, eta.
+    mask: params -> True for the tensors that have decay and trust ratio.
 
   Returns:
     The optimiser.
   """
-  scale = _per_tensor(_separate(weight_decay, trust))
+  scale = _per_tensor(_separate(weight_decay, trust), mask)
   return optax.chain(scale, optax.trace(momentum), optax.scale_by_learning_rate(rate))
 
 
@@ -330,6 +341,7 @@ def lars_clipped(
   weight_decay: float,
   momentum: float = 0.9,
   trust: float = 0.001,
+  mask: Callable[[PyTree], PyTree] = weights_only,
 ) -> optax.GradientTransformation:
   """LARS whose layers never move faster than `rate`: solo-learn on CIFAR.
 
@@ -338,9 +350,10 @@ def lars_clipped(
 
   Args:
     rate: learning rate, or step -> rate.
-    weight_decay: of tensors with 2 or more dims.
+    weight_decay: of the tensors of the mask.
     momentum: of the scaled gradients.
     trust: the trust coefficient, eta.
+    mask: params -> True for the tensors that have decay and trust ratio.
 
   Returns:
     The optimiser.
@@ -348,22 +361,24 @@ def lars_clipped(
 
   def scale_at(value):
     clip = lambda ratio: jnp.minimum(ratio / value, 1.0)
-    return _per_tensor(_separate(weight_decay, trust, clip))
+    return _per_tensor(_separate(weight_decay, trust, clip), mask)
 
   scale = _scheduled(rate, scale_at)
   return optax.chain(scale, optax.trace(momentum), optax.scale_by_learning_rate(rate))
 
 
-def _per_tensor(rule):
-  """Applies `rule(gradient, weights)`, in float32, to tensors with 2 or more dims."""
+def _per_tensor(rule, mask):
+  """Applies `rule(gradient, weights)`, in float32, to the tensors of the mask."""
 
-  def scale(grad, param):
-    if param.ndim < 2:
+  def scale(grad, param, wanted):
+    if not wanted:
       return grad
     whole = rule(grad.astype(jnp.float32), param.astype(jnp.float32))
     return whole.astype(grad.dtype)
 
-  return optax.stateless(lambda grads, params: jax.tree.map(scale, grads, params))
+  return optax.stateless(
+    lambda grads, params: jax.tree.map(scale, grads, params, mask(params))
+  )
 
 
 def _scheduled(rate, make):

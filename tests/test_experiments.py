@@ -1,6 +1,7 @@
 """Every registered experiment builds, and takes two steps at a tiny size."""
 
 import functools
+import re
 
 import jax
 import numpy as np
@@ -44,10 +45,11 @@ PRETEXTS = (
   *("maskfeat", "data2vec", "aim"),
 )
 STEPPED = ("simclr", "moco_v2", "byol", "w_mse", "deepcluster_v2")
-EVERYDAY = [f"{n}_digits" for n in STEPPED] + ["seed_digits", "simclr_fashion_mnist"]
-EVERYDAY += ["scarf_table", "dgi_graph"]
+EVERYDAY = [f"{n}_digits" for n in (*STEPPED, "seed", "distill")]
+EVERYDAY += ["simclr_fashion_mnist", "scarf_table", "dgi_graph"]
 
 
+STUDENTS = [n for n in NAMES if n.startswith(("seed_", "distill_"))]
 TRACED = [n for n in NAMES if n.endswith(("_imagenet", "_images"))]
 
 
@@ -77,7 +79,7 @@ def settings(images, tmp_path_factory):
     own = (
       {**RGB[name], "data": images} if name in RGB else {**SMALL, **_of_digits(name)}
     )
-    return {**own, "teacher": teacher(name)} if name.startswith("seed_") else own
+    return {**own, "teacher": teacher(name)} if name in STUDENTS else own
 
   def _of_files(name):
     if name == "lit_captions":
@@ -101,7 +103,7 @@ def settings(images, tmp_path_factory):
 
   @functools.cache
   def teacher(name):
-    data = name.removeprefix("seed_")
+    data = name.partition("_")[2]
     source = f"moco_v1_{data}"
     return saved(
       registry.build(source, **of(source)), tmp_path_factory.mktemp("t") / "run"
@@ -147,7 +149,39 @@ def test_two_steps(name, settings):
   assert max(jax.tree.leaves(moved)) > 0
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n.startswith("seed_")])
+OF_TILES = [
+  name for name in NAMES if name.startswith(("context_", "jigsaw_", "patch_order_"))
+]
+
+
+@pytest.mark.parametrize("name", some_of(OF_TILES, [n for n in OF_TILES if n in BUILT]))
+def test_tiles_are_standardised_so_that_brightness_tells_no_place(name, settings):
+  experiment = registry.build(name, **settings(name))
+  images = runs.example_batch(experiment, 2)["input"].astype(np.float32) / 255
+  method = experiment.method
+  params, extra = jax.jit(method.init)(jax.random.key(0), {"input": images})
+  seen = lambda x: np.asarray(method.encode(params, extra, {"input": x}))
+  moved = np.abs(seen(0.5 * images + 0.2) - seen(images)).max()
+  assert moved < 0.05 * np.abs(seen(images[::-1]) - seen(images)).max()
+
+
+@pytest.mark.parametrize(
+  "name", ["gan_digits", "bigan_digits", "inpainting_adversarial_digits"]
+)
+def test_the_critic_has_an_optimiser_of_its_own(name):
+  experiment = registry.build(name, **SMALL, critic_learning_rate=0.0)
+  method, tx = experiment.method, experiment.tx
+  batch = runs.example_batch(experiment, 16)
+  first = core.init_state(method, tx, jax.random.key(0), batch)
+  step = jax.jit(functools.partial(core.train_step, method, tx))
+  second = step(step(first, batch)[0], batch)[0]  # warm-up starts at 0
+  for part, before in first.params.items():
+    pairs = zip(*map(jax.tree.leaves, (before, second.params[part])), strict=True)
+    moved = max(float(abs(a - b).max()) for a, b in pairs)
+    assert (moved == 0.0) == (part == "critic"), part
+
+
+@pytest.mark.parametrize("name", STUDENTS)
 def test_a_student_without_a_teacher_is_refused(name, settings):
   with pytest.raises(InputError, match="teacher"):
     registry.build(name, **{**settings(name), "teacher": ""})
@@ -168,6 +202,12 @@ def test_every_method_beyond_images_is_an_experiment():
 def test_every_method_has_an_experiment_on_every_data_set():
   for data in ("digits", "imagenette", "cifar10", "imagenet"):
     assert {f"{m}_{data}" for m in JOINT} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n.endswith("_imagenet")])
+def test_a_paper_s_recipe_says_protocol_seeds_and_cost(name):
+  said = registry.find(name).function.__doc__
+  assert re.search(r"Protocol: .*; one seed\. Cost", " ".join(said.split()))
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n.endswith("_imagenet")])

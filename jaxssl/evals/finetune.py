@@ -30,6 +30,7 @@ from jaxssl.ops.numerics import to_float
 
 PyTree = Any
 IDLE = {"layer_decay": 1.0, "drop_path": 0.0, "label_smoothing": 0.0, "mixup": 0.0}
+ONLY = {"layer_decay": " of a ViT", "drop_path": " of a ViT"}
 REPORTS = 10  # times that a fine-tuning says where it is
 
 
@@ -188,7 +189,7 @@ def label_subset(labels: np.ndarray, *, fraction: float, seed: int) -> np.ndarra
 def finetune_line(recipe: FineTuning, augmentation: str) -> str:
   """Returns the protocol in a line, as the table shows it."""
   extras = [
-    f", {name.replace('_', ' ')} {getattr(recipe, name):g}"
+    f", {name.replace('_', ' ')} {getattr(recipe, name):g}{ONLY.get(name, '')}"
     for name in IDLE
     if getattr(recipe, name) != IDLE[name]
   ]

@@ -10,6 +10,7 @@ import optax
 from jax.lax import stop_gradient
 
 from jaxssl.core import Method
+from jaxssl.errors import InputError
 from jaxssl.models.siamese import (
   apply,
   apply_still,
@@ -22,7 +23,7 @@ from jaxssl.models.siamese import (
   target_net,
   target_variables,
 )
-from jaxssl.ops import enqueue, l2_normalize, random_queue
+from jaxssl.ops import check_queue_size, enqueue, l2_normalize, random_queue
 
 PyTree = Any
 
@@ -31,6 +32,14 @@ class Extra(NamedTuple):
   """State of a method that has no other than the net's batch statistics."""
 
   stats: PyTree
+
+
+def check_index(batch: PyTree) -> None:
+  """Raises InputError for a batch that doesn't say which examples it holds."""
+  if "index" not in batch:
+    raise InputError(
+      "What is kept of each example needs 'index' [batch], its number in the data set."
+    )
 
 
 def two_view_method(
@@ -198,6 +207,7 @@ def queue_method(
   Returns:
     The method; its state is a `QueueExtra`.
   """
+  check_queue_size(queue_size)
 
   def init(key, batch):
     key_net, key_queue = jax.random.split(key)

@@ -26,6 +26,7 @@ def cpc(
   stride: int = 32,
   steps: int = 5,
   temperature: float = 1.0,
+  block_size: int | None = None,
 ) -> Method:
   """CPC for images (van den Oord et al., arXiv 1807.03748, section 3.2).
 
@@ -43,6 +44,8 @@ def cpc(
     stride: pixels between patches.
     steps: rows predicted.
     temperature: divides the bilinear scores; the paper has 1.
+    block_size: columns of the scores held at a time; None holds all, the square of
+      the positions of the whole batch.
 
   Returns:
     The method; `encode` is the mean of the patches' features.
@@ -84,6 +87,7 @@ def cpc(
         _flat(seen[:, : rows - k] @ params["maps"][k - 1]),
         _flat(z[:, k:]),
         temperature=temperature,
+        block_size=block_size,
       ).mean()
       for k in range(1, steps + 1)
     ]

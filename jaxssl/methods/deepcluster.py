@@ -10,6 +10,7 @@ import optax
 
 from jaxssl.core import Method
 from jaxssl.errors import InputError
+from jaxssl.methods.common import check_index
 from jaxssl.models.siamese import (
   apply,
   apply_still,
@@ -74,6 +75,7 @@ def deepcluster(
   check_clusters(clusters, examples)
 
   def init(key, batch):
+    check_index(batch)
     key_net, key_top = jax.random.split(key)
     params, stats = init_on_views(net, key_net, views, batch)
     dim = output_shapes(net, views, batch).projection.shape[-1]

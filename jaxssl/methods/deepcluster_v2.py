@@ -10,6 +10,8 @@ from jax.lax import stop_gradient
 
 from jaxssl import losses
 from jaxssl.core import Method
+from jaxssl.errors import InputError
+from jaxssl.methods.common import check_index
 from jaxssl.methods.deepcluster import check_clusters
 from jaxssl.models.siamese import (
   apply_multicrop,
@@ -71,11 +73,14 @@ def deepcluster_v2(
     The method; its batches need `index`, and `refresh` must run before each epoch.
 
   Raises:
-    InputError: for more clusters than examples, or fewer than 2.
+    InputError: for more clusters than examples, fewer than 2, or no head.
   """
   check_clusters(clusters, examples)
+  if heads < 1:
+    raise InputError(f"DeepCluster-v2 needs at least 1 head, not {heads}.")
 
   def init(key, batch):
+    check_index(batch)
     key_net, key_rows = jax.random.split(key)
     params, stats = init_on_views(net, key_net, views, batch)
     dim = output_shapes(net, views, batch).projection.shape[-1]

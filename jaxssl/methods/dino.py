@@ -13,6 +13,7 @@ from jaxssl.methods.common import frozen_until
 from jaxssl.methods.prototypes import (
   GLOBALS,
   check_crops,
+  check_prototypes,
   class_loss,
   init_with_prototypes,
   move_teacher,
@@ -92,6 +93,7 @@ def dino(
   Returns:
     The method; `encode` uses the teacher.
   """
+  check_prototypes(prototypes)
   slow_net = without_drop_path(net)
 
   def init(key, batch):

@@ -15,6 +15,7 @@ from jaxssl.methods.common import frozen_until
 from jaxssl.methods.prototypes import (
   GLOBALS,
   across_views,
+  check_prototypes,
   init_with_prototypes,
   move_teacher,
   prototype_entropy,
@@ -110,6 +111,7 @@ def dinov2(
   Returns:
     The method; `encode` uses the teacher.
   """
+  check_prototypes(prototypes)
   slow_net = without_drop_path(net)
 
   def init(key, batch):

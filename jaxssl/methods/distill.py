@@ -14,13 +14,15 @@ from jaxssl.core import Method
 from jaxssl.methods.dinov2 import balanced, class_term
 from jaxssl.methods.prototypes import (
   GLOBALS,
+  check_balanced,
   check_crops,
+  check_prototypes,
   init_with_prototypes,
   prototype_entropy,
   random_rows,
   scores,
 )
-from jaxssl.methods.seed import Teacher
+from jaxssl.methods.seed import Teacher, teacher_width
 from jaxssl.models.siamese import apply_multicrop, draw_views, make_encode
 from jaxssl.ops import l2_normalize
 
@@ -81,13 +83,17 @@ def distill(
 
   Returns:
     The method; `encode` is the student's encoder.
+
+  Raises:
+    InputError: for fewer than 2 prototypes.
   """
+  check_prototypes(prototypes)
 
   def init(key, batch):
     key_student, key_teacher = jax.random.split(key)
     params, stats = init_with_prototypes(net, key_student, views, batch, prototypes)
     variables = jax.tree.map(jnp.array, teacher.variables)
-    width = jax.eval_shape(teacher.encode, variables, batch["input"]).shape[-1]
+    width = teacher_width(teacher, batch["input"])
     last = random_rows(key_teacher, prototypes, width)
     return params, DistillExtra(stats, variables, last)
 
@@ -105,6 +111,7 @@ def distill(
 
   def objective(params, extra, outputs, step):
     del step
+    check_balanced(outputs.teacher)
     target = stop_gradient(scores(outputs.teacher, extra.last_layer))
     codes = balanced(target, epsilon=teacher_temperature, iterations=iterations)
     match = partial(losses.swav, temperature=student_temperature)

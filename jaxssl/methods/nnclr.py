@@ -18,7 +18,13 @@ from jaxssl.models.siamese import (
   output_shapes,
   target_net,
 )
-from jaxssl.ops import enqueue, l2_normalize, nearest_neighbours, random_queue
+from jaxssl.ops import (
+  check_queue_size,
+  enqueue,
+  l2_normalize,
+  nearest_neighbours,
+  random_queue,
+)
 
 PyTree = Any
 
@@ -65,6 +71,7 @@ def nnclr(
     The method.
   """
   target_net(net)  # raises without a predictor
+  check_queue_size(queue_size)
 
   def init(key, batch):
     key_net, key_queue = jax.random.split(key)

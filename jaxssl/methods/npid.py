@@ -10,7 +10,7 @@ from jax.lax import stop_gradient
 
 from jaxssl import losses
 from jaxssl.core import Method
-from jaxssl.errors import InputError
+from jaxssl.methods.common import check_index
 from jaxssl.models.siamese import (
   apply,
   draw_views,
@@ -123,8 +123,7 @@ def _bank_method(net, views, examples, momentum, compare, rows_loss):
   """NPID with what a row needs of the bank, and the loss of the rows."""
 
   def init(key, batch):
-    if "index" not in batch:
-      raise InputError("A memory bank needs 'index' [batch], each example's number.")
+    check_index(batch)
     key_net, key_bank = jax.random.split(key)
     params, stats = init_on_views(net, key_net, views, batch)
     dim = output_shapes(net, views, batch).projection.shape[-1]

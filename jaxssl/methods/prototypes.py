@@ -18,12 +18,25 @@ PyTree = Any
 GLOBALS = 2  # crops that the teacher sees
 
 
+def check_prototypes(prototypes: int) -> None:
+  """Raises InputError for fewer than 2 prototypes."""
+  if prototypes < 2:
+    raise InputError(f"{prototypes} prototype(s) tell nothing apart; pass 2 or more.")
+
+
+def check_balanced(rows: jax.Array) -> None:
+  """Raises InputError for one row: balanced codes of it say nothing about it."""
+  if rows.shape[0] < 2:
+    raise InputError(
+      "A batch of 1 has codes that are the same for all prototypes; pass at least 2 "
+      "examples, or a queue."
+    )
+
+
 def init_with_prototypes(
   net: nn.Module, key: jax.Array, views: Callable, batch: PyTree, prototypes: int
 ) -> tuple[PyTree, PyTree]:
   """Returns `{"net": ..., "last_layer": [prototypes, dim]}` and batch statistics."""
-  if prototypes < 2:
-    raise InputError(f"{prototypes} prototype(s) tell nothing apart; pass 2 or more.")
   key_net, key_last = jax.random.split(key)
   params, stats = init_on_views(net, key_net, views, batch)
   dim = output_shapes(net, views, batch).projection.shape[-1]

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import flax
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -18,7 +19,7 @@ from jaxssl.models.siamese import (
   make_encode,
   output_shapes,
 )
-from jaxssl.ops import enqueue, l2_normalize, random_queue
+from jaxssl.ops import check_queue_size, enqueue, l2_normalize, random_queue
 
 PyTree = Any
 
@@ -79,6 +80,7 @@ def seed(
   Returns:
     The method; `encode` is the student's encoder.
   """
+  check_queue_size(queue_size)
 
   def init(key, batch):
     key_net, key_queue = jax.random.split(key)
@@ -115,8 +117,23 @@ def seed(
   return Method(init, forward, objective, encode)
 
 
+def teacher_width(teacher: Teacher, inputs: jax.Array) -> int:
+  """Returns the dimensions of a teacher's features of such inputs.
+
+  Raises:
+    InputError: if it was made for inputs of another shape.
+  """
+  try:
+    return jax.eval_shape(teacher.encode, teacher.variables, inputs).shape[-1]
+  except flax.errors.ScopeParamShapeError as error:
+    shape = list(inputs.shape[1:])
+    raise InputError(
+      f"The teacher can't see examples of shape {shape}: {error}"
+    ) from error
+
+
 def _check_width(teacher, inputs, dim):
-  width = jax.eval_shape(teacher.encode, teacher.variables, inputs).shape[-1]
+  width = teacher_width(teacher, inputs)
   if width != dim:
     raise InputError(
       f"The teacher's features are {width} wide and the student's projection {dim}; "

@@ -52,6 +52,8 @@ def supcon(
   def objective(params, extra, outputs, step):
     del params, step
     z, labels = outputs
+    if len(labels) < 2:
+      raise InputError("SupCon of one example has nothing apart; pass at least 2.")
     rows = contrast(
       jnp.concatenate(z),
       jnp.tile(labels, len(z)),

@@ -10,8 +10,8 @@ from jax.lax import stop_gradient
 
 from jaxssl import evals, losses
 from jaxssl.core import Method
-from jaxssl.errors import InputError
 from jaxssl.methods.common import frozen_until
+from jaxssl.methods.prototypes import check_balanced, check_prototypes
 from jaxssl.models.siamese import (
   apply_multicrop,
   draw_views,
@@ -19,7 +19,7 @@ from jaxssl.models.siamese import (
   make_encode,
   output_shapes,
 )
-from jaxssl.ops import enqueue, l2_normalize, random_queue, sinkhorn
+from jaxssl.ops import check_queue_size, enqueue, l2_normalize, random_queue, sinkhorn
 
 PyTree = Any
 ASSIGNING = 2  # the first two views give the codes
@@ -75,8 +75,9 @@ def swav(
   Raises:
     InputError: for fewer than 2 prototypes.
   """
-  if prototypes < 2:
-    raise InputError(f"SwAV needs at least 2 prototypes, not {prototypes}.")
+  check_prototypes(prototypes)
+  if queue_size is not None:
+    check_queue_size(queue_size)
 
   def init(key, batch):
     key_net, key_prototypes, key_queue = jax.random.split(key, 3)
@@ -96,6 +97,8 @@ def swav(
   def objective(params, extra, z, step):
     rows = frozen_until(step, freeze_steps, params["prototypes"])
     scores = [x @ rows.T for x in z]
+    if extra.queue is None:
+      check_balanced(z[0])
     old = [None] * ASSIGNING if extra.queue is None else stop_gradient(extra.queue)
     codes = [
       _codes(scores[i], old[i], rows, step >= queue_start, epsilon, iterations)

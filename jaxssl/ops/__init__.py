@@ -26,7 +26,7 @@ from jaxssl.ops.numerics import l2_normalize, masked_mean, to_float
 from jaxssl.ops.patches import cut_patches, join_patches, patch_grid, patch_moments
 from jaxssl.ops.permutations import all_permutations, permutation_set
 from jaxssl.ops.quantize import falling_temperature, gumbel_one_hot, other_places
-from jaxssl.ops.queues import enqueue, random_queue
+from jaxssl.ops.queues import check_queue_size, enqueue, random_queue
 from jaxssl.ops.sampling import draw_absent, draw_noise, keep_probability, noise_cdf
 from jaxssl.ops.schedules import cosine, cosine_ema, linear, per_epoch
 from jaxssl.ops.sinkhorn import sinkhorn
@@ -49,6 +49,7 @@ __all__ = [
   "annealed_mean",
   "as_pictures",
   "cepstrum",
+  "check_queue_size",
   "color_prior",
   "cosine",
   "cosine_ema",

@@ -73,12 +73,13 @@ def spherical_kmeans(
   clusters: int,
   iterations: int,
   mask: jax.Array | None = None,
+  reseed: bool = False,
 ) -> Clusters:
   """K-means on the unit sphere by cosine, as DeepCluster-v2 runs it.
 
   Caron et al., arXiv 2006.09882, `cluster_memory` of the official code: it starts from
   distinct random rows, centroids are l2-normalised sums, and a cluster that became
-  empty keeps its centroid.
+  empty keeps its centroid, unless `reseed` moves it beside that of a large one.
 
   Args:
     key: PRNG key of the start.
@@ -86,6 +87,7 @@ def spherical_kmeans(
     clusters: how many, at most n.
     iterations: of assignment and mean; 10 in DeepCluster-v2, and 0 gives the start.
     mask: [n], 1 (or True) for rows that count, as many as clusters; None: all.
+    reseed: whether empty clusters move, as those of `kmeans` do.
 
   Returns:
     Unit centroids, and the labels by these centroids.
@@ -96,10 +98,12 @@ def spherical_kmeans(
   """
   real = _check(x, mask, clusters, iterations)
   rows = _block_rows(len(x), clusters)
-  return _spherical(key, x, real, clusters=clusters, iterations=iterations, rows=rows)
+  options = {"clusters": clusters, "iterations": iterations, "rows": rows}
+  return _spherical(key, x, real, **options, reseed=reseed)
 
 
-_jit = functools.partial(jax.jit, static_argnames=("clusters", "iterations", "rows"))
+STATIC = ("clusters", "iterations", "rows")
+_jit = functools.partial(jax.jit, static_argnames=STATIC)
 
 
 @_jit
@@ -121,14 +125,18 @@ def _kmeans(key, x, real, *, clusters, iterations, rows):
   return Clusters(centroids + center[None], labels[: len(x)])
 
 
-@_jit
-def _spherical(key, x, real, *, clusters, iterations, rows):
+@functools.partial(jax.jit, static_argnames=(*STATIC, "reseed"))
+def _spherical(key, x, real, *, clusters, iterations, rows, reseed):
   def prepare(block):
     return l2_normalize(block.astype(jnp.float32))
 
   def update(i, centroids, sums, counts):
-    del i
-    return jnp.where(counts[:, None] > 0, l2_normalize(sums), centroids)
+    means = jnp.where(counts[:, None] > 0, l2_normalize(sums), centroids)
+    if not reseed:
+      return means
+    return l2_normalize(_split(jax.random.fold_in(key, i), means, counts, spread))
+
+  _, spread = _moments(prepare(x), real)
 
   start = prepare(_random_rows(key, x, real, clusters))
   blocks = _blocks(x, real, rows)

@@ -7,10 +7,15 @@ from jaxssl.errors import InputError
 from jaxssl.ops.numerics import l2_normalize
 
 
-def random_queue(key: jax.Array, *, size: int, dim: int) -> tuple[jax.Array, jax.Array]:
-  """Returns `queue` [size, dim] of random unit vectors and `pointer`, int32 0."""
+def check_queue_size(size: int) -> None:
+  """Raises InputError for a queue without rows."""
   if size < 1:
     raise InputError(f"A queue needs at least one row, not {size}.")
+
+
+def random_queue(key: jax.Array, *, size: int, dim: int) -> tuple[jax.Array, jax.Array]:
+  """Returns `queue` [size, dim] of random unit vectors and `pointer`, int32 0."""
+  check_queue_size(size)
   return l2_normalize(jax.random.normal(key, (size, dim))), jnp.zeros((), jnp.int32)
 
 

@@ -131,12 +131,12 @@ def larc(
 ) -> optax.GradientTransformation:
   """The optimiser of SwAV and DeepCluster-v2: LARC, from a 16th to a 1000th of a peak.
 
-  Apex LARC scales biases and norms too; this does not (see `lars_separate_norms`).
+  As in Apex, biases and norms are scaled and decayed too.
 
   Args:
     run: its steps and batch.
     rate: peak of 256 rows, 0.3 for the published 4.8 of 4,096.
-    weight_decay: of tensors with 2 or more dims.
+    weight_decay: of all parameters.
     warmup: epochs of the warm-up, out of `epochs`.
     epochs: of the whole run.
 
@@ -151,7 +151,9 @@ def larc(
     warmup=share(run, warmup, of=epochs),
     warmup_from=peak / 16,
   )
-  return optim.lars_separate_norms(schedule, weight_decay=weight_decay)
+  return optim.lars_separate_norms(
+    schedule, weight_decay=weight_decay, mask=optim.everything
+  )
 
 
 def teacher_adamw(

@@ -30,6 +30,29 @@ def mae_vit(name: str, run: Run, *, size: int, **options) -> models.ViT:
   )
 
 
+def mae_decoder(
+  net: models.ViT, *, size: int, width: int = 0, depth: int = 0, heads: int = 0
+) -> models.MAEDecoder:
+  """Returns the paper's decoder for ViT-B and wider nets, a light one for others.
+
+  The paper's costs more than a ViT-S does (arXiv 2111.06377, table 1).
+
+  Args:
+    net: the encoder.
+    size: side of the views in pixels.
+    width: channels, in place of the decoder's own; 0 keeps them.
+    depth: blocks, likewise.
+    heads: of each attention, likewise.
+
+  Returns:
+    The decoder.
+  """
+  wide = net.width >= models.ViTBase().width
+  made = models.MAEDecoder() if wide else models.light_decoder(net, (size, size, 3))
+  given = {"width": width, "depth": depth, "heads": heads}
+  return made.clone(**{name: value for name, value in given.items() if value})
+
+
 def mae_adamw(
   run: Run, rate: float, *, weight_decay: float, warmup: float, epochs: float
 ) -> optax.GradientTransformation:

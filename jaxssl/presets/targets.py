@@ -32,12 +32,13 @@ def fixed_mask(grid: tuple[int, int], ratio: float) -> Callable:
     key -> bool [patches].
 
   Raises:
-    InputError: if the share isn't between 0 and 1, or hides no patch.
+    InputError: if the share isn't between 0 and 1, or hides no patch or all of them.
   """
-  if not 0.0 < ratio < 1.0 or hidden_patches(grid, ratio) < 1:
+  patches = grid[0] * grid[1]
+  if not 0.0 < ratio < 1.0 or not 1 <= hidden_patches(grid, ratio) < patches:
     raise InputError(
       f"A mask of {ratio} of {grid[0]} x {grid[1]} patches; pass a share between 0 and "
-      "1 that hides at least one patch."
+      "1 that hides at least one patch and leaves one."
     )
   return partial(block_mask, grid=grid, ratio=(ratio, ratio), probability=1.0)
 

@@ -71,7 +71,7 @@ def test_ranks_count_directions():
   assert evals.effective_rank(rows + 100) == pytest.approx(5, rel=1e-2)
 
 
-def test_deviations_run_over_the_rows_and_not_over_the_dimensions():
+def test_pitfall_15_deviations_run_over_the_rows_and_not_over_the_dimensions():
   assert evals.feature_std(NOISE) == pytest.approx(1, abs=0.01)
   assert evals.spread(NOISE) == pytest.approx(1, abs=0.01)
   equal_rows = np.repeat(NOISE[:1], 100, axis=0)

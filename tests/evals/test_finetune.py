@@ -19,7 +19,7 @@ from jaxssl.evals import (
   finetune_line,
   label_subset,
 )
-from jaxssl.evals.finetune import _fit, _joined, _mixed, _split
+from jaxssl.evals.finetune import _fit, _joined, _mixed, _optimiser, _split
 from jaxssl.evals.training_mode import in_training
 from jaxssl.models.layers import BatchNorm, DropPath
 
@@ -207,6 +207,34 @@ def test_steps_are_those_of_adamw_on_encoder_and_head():
   np.testing.assert_allclose(tuned.kernel, params[1], rtol=1e-4, atol=1e-6)
   np.testing.assert_allclose(tuned.bias, params[2], rtol=1e-4, atol=1e-6)
   np.testing.assert_array_equal(tuned.variables["unused"], 1.0)
+
+
+def test_early_blocks_move_less():
+  params = {"blocks_0": jnp.ones((2, 2)), "blocks_1": jnp.ones((2, 2))}
+  params = {"encoder": {"params": params}, "head": jnp.ones((2, 2))}
+  tx = _optimiser(RECIPE._replace(layer_decay=0.5, weight_decay=0.0), params, 10)
+  state, gradients = tx.init(params), jax.tree.map(jnp.ones_like, params)
+  for _ in range(2):  # the warm-up starts at 0
+    updates, state = tx.update(gradients, state, params)
+  first, second = (updates["encoder"]["params"][f"blocks_{i}"] for i in (0, 1))
+  np.testing.assert_allclose(second, 2 * first, rtol=1e-5)
+  np.testing.assert_allclose(updates["head"], 2 * second, rtol=1e-5)
+
+
+def test_branches_drop_while_an_encoder_is_tuned():
+  branches = lambda v, x: Branches().apply({}, x @ v["w"], train=False)
+  encode = lambda v, x: branches(v, x).reshape(len(x), -1)
+
+  def tuned(rate):
+    recipe = SHORT._replace(minimum_steps=2, drop_path=rate)
+    options = {"classes": 2, "recipe": recipe, "augment": lambda key, x: x}
+    rows = np.arange(12)
+    weights = {"w": jnp.ones((6, 4))}
+    found = _fit(encode, weights, DATA.train, rows, **options, seed=0, watch=None)
+    return np.asarray(found.kernel)
+
+  np.testing.assert_array_equal(tuned(0.0), tuned(0.0))
+  assert np.abs(tuned(0.0) - tuned(0.5)).max() > 1e-4
 
 
 def test_images_and_targets_are_mixed_alike():

@@ -34,7 +34,7 @@ def test_digits_agree_with_scikit_learn(digits):
   assert linear_accuracy(*digits, classes=10) == pytest.approx(expected, abs=1.0)
 
 
-def test_the_probe_minimises_the_cross_entropy():
+def test_pitfall_15_the_probe_minimises_the_cross_entropy():
   x = RNG.normal(size=(200, 3)).astype(np.float32)
   y = (x @ [1, -1, 0] + RNG.normal(size=200) > 0).astype(np.int32)
   probe = fit_probe(x, y, classes=2)

@@ -16,7 +16,7 @@ from jaxssl.errors import InputError
 from jaxssl.methods.mae import kept_patches
 from jaxssl.methods.pixels import pictures
 from jaxssl.models.masked import Prefixed, Visible
-from jaxssl.presets.masked import mae_vit
+from jaxssl.presets.masked import mae_decoder, mae_vit
 from jaxssl.registry import Run
 from tests import masked_cases, token_cases
 
@@ -269,3 +269,14 @@ def test_aim_has_patches_alone(options):
   vit = models.ViT(width=8, depth=1, heads=2, **{"class_token": False, **options})
   with pytest.raises(InputError, match="tokens of patches alone"):
     methods.aim(models.AIM(vit, models.PixelHead()), as_it_is)
+
+
+@pytest.mark.parametrize("name", ["vit_tiny", "vit_small", "vit_base", "vit_large"])
+def test_only_wide_encoders_get_the_paper_s_decoder(name):
+  net = mae_vit(name, Run(1, 1), size=224)
+  found = mae_decoder(net, size=224)
+  paper = (found.width, found.depth, found.heads) == (512, 8, 16)
+  assert paper == (name in ("vit_base", "vit_large"))
+  if not paper:
+    assert found == models.light_decoder(net, (224, 224, 3))
+  assert mae_decoder(net, size=224, depth=2) == found.clone(depth=2)

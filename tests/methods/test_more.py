@@ -69,13 +69,13 @@ def test_moco_v3_is_the_scaled_sum_of_both_directions():
   np.testing.assert_allclose(loss, 2 * (forth + back), rtol=1e-5)
 
 
-def test_moco_v3_of_identical_rows_is_4_t_log_b():
+def test_pitfall_4_moco_v3_of_identical_rows_is_4_t_log_b():
   same = jnp.ones((cases.BATCH, cases.DIM))
   loss, _ = objective("moco_v3", ((same, same), (same, same)))
   np.testing.assert_allclose(loss, 4 * np.log(cases.BATCH), rtol=1e-5)
 
 
-def test_moco_v3_reads_its_momentum_one_step_ahead():
+def test_pitfall_9_moco_v3_reads_its_momentum_one_step_ahead():
   read = []
   momentum = lambda step: read.append(int(step)) or 0.5
   method = methods.moco_v3(
@@ -108,7 +108,7 @@ def test_nnclr_of_identical_rows_is_log_b():
 
 
 @pytest.mark.parametrize("name", ["moco_v1", "ressl", "seed", "nnclr"])
-def test_a_queue_that_is_no_multiple_of_the_batch_is_refused(name):
+def test_pitfall_10_a_queue_that_is_no_multiple_of_the_batch_is_refused(name):
   teacher = methods.Teacher(lambda v, x: x.reshape(len(x), -1)[:, : cases.DIM] + v, 0.0)
   extra = (teacher,) if name == "seed" else ()
   views = cases.one_view if name == "seed" else cases.views
@@ -148,9 +148,17 @@ def test_npid_estimates_z_as_the_mean_similarity_times_the_examples():
   np.testing.assert_allclose(extra.normalizer, expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("method", [methods.npid, methods.npid_softmax])
-def test_a_memory_bank_without_indices_is_refused(method):
-  made = method(cases.net("layer"), cases.one_view, examples=8)
+@pytest.mark.parametrize(
+  ("method", "options"),
+  [
+    (methods.npid, {}),
+    (methods.npid_softmax, {}),
+    (methods.deepcluster, {"clusters": 2}),
+    (methods.deepcluster_v2, {"clusters": 2}),
+  ],
+)
+def test_what_is_kept_of_examples_needs_their_indices(method, options):
+  made = method(cases.net("layer"), cases.one_view, examples=8, **options)
   with pytest.raises(InputError, match="index"):
     init_of(made, {"input": cases.batch()["input"]})
 
@@ -381,9 +389,15 @@ def test_cpc_needs_rows_to_predict():
     init_of(method)
 
 
-@pytest.mark.parametrize("name", ["simclr", "dcl", "moco_v3", "vicreg", "barlow_twins"])
+ONE_ROW = {"moco_v3": {"momentum": lambda step: 0.9}, "swav": {"prototypes": 4}}
+
+
+@pytest.mark.parametrize(
+  "name",
+  ["simclr", "dcl", "moco_v3", "vicreg", "barlow_twins", "supcon", "swav"],
+)
 def test_a_batch_of_one_is_refused(name):
-  options = {"momentum": lambda step: 0.9} if name == "moco_v3" else {}
+  options = ONE_ROW.get(name, {})
   net = cases.net("layer", predictor=name == "moco_v3")
   method = getattr(methods, name)(net, cases.views, **options)
 
@@ -393,6 +407,38 @@ def test_a_batch_of_one_is_refused(name):
 
   with pytest.raises(InputError, match="at least 2"):
     jax.eval_shape(step, cases.batch(rows=1))
+
+
+def test_what_has_no_rows_is_refused_as_it_is_made():
+  net, views, momentum = cases.net("layer"), cases.views, lambda step: 0.9
+  teacher = methods.Teacher(lambda variables, x: x.reshape(len(x), -1), {})
+  makers = [
+    lambda: methods.dino(
+      net, views, prototypes=1, teacher_temperature=momentum, momentum=momentum
+    ),
+    lambda: methods.swav(net, views, prototypes=1),
+    lambda: methods.distill(net, views, teacher, prototypes=1),
+    lambda: methods.moco_v2(net, views, queue_size=0, momentum=0.9),
+    lambda: methods.swav(net, views, prototypes=4, queue_size=0),
+    lambda: methods.seed(net, views, teacher, queue_size=0),
+    lambda: methods.deepcluster_v2(net, views, examples=8, clusters=2, heads=0),
+  ]
+  for make in makers:
+    with pytest.raises(InputError, match="at least|2 or more"):
+      make()
+
+
+@pytest.mark.parametrize("method", [methods.seed, methods.distill])
+def test_a_teacher_of_other_images_is_refused(method):
+  """Its weights are for one channel, the images have three."""
+  encoder = models.ConvNet(widths=(4,), pools=(2,))
+  gray = jnp.zeros((2, 8, 8, 1))
+  variables = encoder.init(jax.random.key(0), gray, train=False)
+  encode = lambda variables, x: encoder.apply(variables, x, train=False)
+  views = cases.one_view if method is methods.seed else cases.views
+  made = method(cases.net("layer"), views, methods.Teacher(encode, variables))
+  with pytest.raises(InputError, match=r"teacher can't see.*\[8, 8, 3\]"):
+    init_of(made, {"input": jnp.zeros((2, 8, 8, 3))})
 
 
 def test_multi_crop_sizes_that_the_encoder_cannot_take_are_refused():

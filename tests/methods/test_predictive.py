@@ -4,6 +4,7 @@ import functools
 import math
 import re
 import sys
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -319,9 +320,14 @@ def test_permutations_that_are_no_set_are_refused(permutations, said):
     jigsaw(*parts, WHOLE, permutations=permutations, grid=(2, 2), tile=2)
 
 
-@pytest.mark.parametrize("make", [methods.patch_order, context])
-def test_tiles_that_do_not_fit_are_refused_before_any_compute(make):
-  options = {"tile": 4, "gap": 1, **({"smallest": 1} if make is context else {})}
+@pytest.mark.parametrize(
+  ("make", "options"),
+  [
+    (methods.patch_order, {"tile": 4, "gap": 1}),  # which would fit without the gap
+    (context, {"tile": 2, "gap": 1, "smallest": 1}),
+  ],
+)
+def test_tiles_that_do_not_fit_are_refused_before_any_compute(make, options):
   method = make(*predictive_cases.tiles("layer", None, 24), WHOLE, **options)
   with pytest.raises(InputError, match="take at most"):
     jax.eval_shape(method.init, KEY, cases.batch())
@@ -332,6 +338,37 @@ def test_tiles_that_do_not_fit_are_refused_before_any_compute(make):
 
 def test_places_are_read_row_by_row():
   assert [place_of(4, i) for i in (0, 1, 2, 3, 5, 6, 7, 8)] == list(range(8))
+
+
+class Watched(nn.Module):
+  """An encoder that shows what it is given."""
+
+  seen: Callable
+
+  def __call__(self, x, *, train, keys=None):
+    self.seen(np.asarray(x))
+    return x.reshape(len(x), -1)
+
+
+def test_patches_lose_resolution_before_the_encoder_sees_them():
+  """How sharp an edge is tells two patches of one place of a lens from others."""
+
+  def patches(low_resolution):
+    seen = []
+    _, projector, head = predictive_cases.tiles("layer", None, 8)
+    options = {"smallest": 1, "low_resolution": low_resolution}
+    method = context(
+      Watched(seen.append), projector, head, WHOLE, tile=4, gap=0, **options
+    )
+    batch = {"input": jnp.asarray(noise(2, 12, 12, 3))}
+    with jax.disable_jit():
+      method.forward(*method.init(KEY, batch), batch, keys(2), 0)
+    return seen[-1]
+
+  sharp, blurred = patches(0.0), patches(1.0)
+  assert sharp.shape == blurred.shape
+  rough = lambda x: np.abs(np.diff(x, axis=1)).mean()
+  assert rough(blurred) < 0.8 * rough(sharp)
 
 
 def test_every_pair_is_asked_both_ways():

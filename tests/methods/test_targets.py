@@ -343,7 +343,7 @@ def test_bad_input_is_refused():
     methods.kmeans_tokenizer(jax.random.key(0), batch()["input"], patch=4, vocabulary=1)
   with pytest.raises(InputError, match="patches of 3"):
     methods.kmeans_tokenizer(jax.random.key(0), batch()["input"], patch=3, vocabulary=2)
-  for ratio in (0.0, 1.0, 0.01):
+  for ratio in (0.0, 1.0, 0.01, 0.99):
     with pytest.raises(InputError, match="mask of"):
       targets.fixed_mask((4, 4), ratio)
 

@@ -121,6 +121,17 @@ def test_spherical_keeps_the_centroid_of_an_empty_cluster():
   assert sorted(got.centroids.tolist()) == [[0.0, 1.0], [1.0, 0.0], [1.0, 0.0]]
 
 
+def test_spherical_moves_empty_clusters_on_request():
+  upwards = [[side / 10, 1.0] for side in range(-3, 3)]
+  x = jnp.asarray([[1.0, 0.0], [1.0, 0.0], *upwards])
+  options = {"clusters": 3, "iterations": 20}
+  sizes = lambda found: np.bincount(found.labels, minlength=3)
+  keys = jax.random.split(KEY, 20)  # some start from both of the equal rows
+  kept = [sizes(ops.spherical_kmeans(k, x, **options)) for k in keys]
+  moved = [sizes(ops.spherical_kmeans(k, x, **options, reseed=True)) for k in keys]
+  assert min(map(min, kept)) == 0 and min(map(min, moved)) > 0
+
+
 @pytest.mark.parametrize("cluster", [ops.kmeans, ops.spherical_kmeans])
 def test_masked_rows_do_not_count(cluster):
   x = blobs(24, spread=1.0)

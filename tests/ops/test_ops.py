@@ -63,7 +63,7 @@ def test_a_queue_is_first_in_first_out():
   assert int(pointer) == 2 * 7 % 6
 
 
-def test_a_batch_must_divide_the_queue():
+def test_pitfall_10_a_batch_must_divide_the_queue():
   with pytest.raises(InputError, match="4 does not divide a queue of 6.*such as 4"):
     ops.enqueue(jnp.zeros((6, 1)), jnp.int32(0), jnp.zeros((4, 1)))
 
