@@ -69,7 +69,7 @@ def final_state(out):
     pytest.param("host", ALL, marks=pytest.mark.slow),
   ],
 )
-def test_killed_and_resumed(tmp_path, data, kills):
+def test_pitfall_11_killed_and_resumed(tmp_path, data, kills):
   settings = [TOY, "--data", data, *SETTINGS]
   finish(*settings, "--out", tmp_path / "whole")
   out, steps = (

@@ -308,7 +308,7 @@ def warned_at(experiment, out):
   return [row["step"] for row in logged if "collapsing" in row.get("warning", "")], said
 
 
-def test_a_collapse_without_stop_gradient_is_flagged_within_200_steps(tmp_path):
+def test_pitfall_17_a_collapse_is_flagged_within_200_steps(tmp_path):
   steps, said = warned_at(simsiam(lambda z: z), tmp_path / "collapsing")
   assert steps and steps[-1] == 200
   assert len(said) == 1 and said[0].startswith(f"Step {steps[0]}: The representation")

@@ -87,7 +87,7 @@ def uninterrupted(experiment):
 
 
 @pytest.mark.parametrize("data", ["resident", "host"])
-def test_an_interrupted_run_ends_like_one_that_was_not(tmp_path, data):
+def test_pitfall_11_an_interrupted_run_ends_like_one_that_was_not(tmp_path, data):
   experiment = jaxssl.build(TOY, data=data)
 
   def stop(step, state, metrics):
@@ -157,7 +157,7 @@ def test_diverging_weights_are_not_committed(tmp_path):
   assert Checkpoints(out / "checkpoints").steps() == [0]
 
 
-def test_a_collapse_is_said_in_a_sentence(tmp_path):
+def test_pitfall_17_a_collapse_is_said_in_a_sentence(tmp_path):
   experiment = jaxssl.build(TOY)
   method = experiment.method
   dead = lambda *args, **kwargs: jnp.ones_like(method.encode(*args, **kwargs))

@@ -139,7 +139,7 @@ def test_simclr():
   assert_arrays(case, "online", got, expected, updates=2 * STEPS)
 
 
-def test_byol():
+def test_pitfall_9_byol_moves_its_target_after_the_step():
   case = golden.load("trajectory_byol")[0]
   net = Siamese(Encoder(), Fc("norm"), Fc("norm"))
   constant = lambda step: jnp.float32(case.options["ema"])
@@ -161,7 +161,7 @@ def test_byol():
   assert_arrays(case, "target", got, target, updates=2 * STEPS)
 
 
-def test_moco_v2():
+def test_pitfall_9_moco_v2_moves_its_keys_before_the_step():
   case = golden.load("trajectory_moco_v2")[0]
   net = Siamese(Encoder(), Fc("plain"))
   method = methods.moco_v2(

@@ -119,8 +119,10 @@ def deepcluster(
   return Method(init, forward, objective, encode, refresh=refresh)
 
 
-def check_clusters(clusters: int, examples: int) -> None:
+def check_clusters(clusters: int, examples: int, *, heads: int = 1) -> None:
   """Raises InputError unless there are 2 clusters or more, and enough examples."""
+  if heads < 1:
+    raise InputError(f"Clusters are made for at least 1 head, not for {heads}.")
   if not 2 <= clusters <= examples:
     raise InputError(
       f"{clusters} clusters of {examples} examples: there must be at least 2 clusters, "

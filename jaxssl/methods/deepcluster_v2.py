@@ -10,7 +10,6 @@ from jax.lax import stop_gradient
 
 from jaxssl import losses
 from jaxssl.core import Method
-from jaxssl.errors import InputError
 from jaxssl.methods.common import check_index
 from jaxssl.methods.deepcluster import check_clusters
 from jaxssl.models.siamese import (
@@ -75,9 +74,7 @@ def deepcluster_v2(
   Raises:
     InputError: for more clusters than examples, fewer than 2, or no head.
   """
-  check_clusters(clusters, examples)
-  if heads < 1:
-    raise InputError(f"DeepCluster-v2 needs at least 1 head, not {heads}.")
+  check_clusters(clusters, examples, heads=heads)
 
   def init(key, batch):
     check_index(batch)

@@ -154,9 +154,8 @@ def ibot(
   def objective(params, extra, outputs, step):
     del params
     last, features = extra.target["last_layer"], stop_gradient(outputs.teacher)
-    usage = prototype_entropy(
-      scores(features[:, 0], last) - extra.center[None], teacher_temperature(step)
-    )
+    centred = scores(features[:, 0], last) - extra.center[None]
+    usage = prototype_entropy(centred, teacher_temperature(step))
     patches = stop_gradient(outputs.teacher_patches)
     extra = extra._replace(
       center=moved_center(extra.center, features, last, center_momentum),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jaxssl import augment
+from jaxssl.augment.image import bicubic, bilinear
 from jaxssl.errors import InputError
 from tests.augment.examples import noise
 from tests.augment.test_random_image import DRAWS, assert_frequency, keys, many
@@ -258,6 +259,133 @@ def test_a_bad_size_is_refused_when_the_view_is_built(build):
 def test_bad_options_are_refused_when_traced(view):
   with pytest.raises(InputError):
     jax.eval_shape(view, jax.random.key(0), COLOR)
+
+
+# ---- what the papers say, step by step
+
+
+def crop(low, high=1.0, *, by=bicubic):
+  return "random_resized_crop", ((low, high), (3 / 4, 4 / 3), by)
+
+
+def jitter(*amounts, probability=0.8):
+  """Brightness, contrast, saturation, hue."""
+  return "color_jitter", (*amounts, probability)
+
+
+def blur(probability, kernel=23):
+  return "random_gaussian_blur", (kernel, (0.1, 2.0), probability)
+
+
+def solarize(probability):
+  return "random_solarize", (probability, 0.5)
+
+
+FLIP, GRAY = ("random_flip", (0.5,)), ("random_grayscale", (0.2,))
+STRONG, STILL = jitter(0.8, 0.8, 0.8, 0.2), ("random_flip", (0.0,))
+MOCO = (jitter(0.4, 0.4, 0.4, 0.1), GRAY, blur(0.5), FLIP)
+BYOL = (jitter(0.4, 0.4, 0.2, 0.1), GRAY)
+FIRST, SECOND = (*BYOL, blur(1.0), solarize(0.0)), (*BYOL, blur(0.1), solarize(0.2))
+LOCAL = (*BYOL, blur(0.5, kernel=9), solarize(0.0))
+SWAV = (FLIP, STRONG, GRAY)
+
+
+def dino(wide, narrow):
+  globals_ = [(crop(wide), FLIP, *colors) for colors in (FIRST, SECOND)]
+  return [*globals_, (crop(narrow, wide), FLIP, *LOCAL)]
+
+
+STEPS = {  # recipe -> the steps of each of its views
+  "simclr": (
+    lambda: augment.simclr_view(224),
+    [(crop(0.08), FLIP, STRONG, GRAY, blur(0.5))],
+  ),
+  "simclr on CIFAR": (
+    lambda: augment.simclr_view(32, strength=0.5, blur_probability=0.0),
+    [(crop(0.08), FLIP, jitter(0.4, 0.4, 0.4, 0.1), GRAY, blur(0.0, kernel=3))],
+  ),
+  "moco v1 and npid": (
+    lambda: augment.moco_v1_view(224),
+    [(crop(0.2, by=bilinear), GRAY, jitter(0.4, 0.4, 0.4, 0.4, probability=1.0), FLIP)],
+  ),
+  "moco v2 and simsiam": (
+    lambda: augment.moco_view(224),
+    [(crop(0.2, by=bilinear), *MOCO)],
+  ),
+  "byol, barlow twins and vicreg": (
+    lambda: augment.byol_views(224),
+    [(crop(0.08), FLIP, *FIRST), (crop(0.08), FLIP, *SECOND)],
+  ),
+  "moco v3 with a resnet": (
+    lambda: augment.byol_views(224, scale=(0.2, 1.0)),
+    [(crop(0.2), FLIP, *FIRST), (crop(0.2), FLIP, *SECOND)],
+  ),
+  "vicregl": (lambda: augment.vicregl_views(224, grid=7), [FIRST, SECOND]),
+  "vicreg on CIFAR": (
+    lambda: augment.vicreg_cifar_view(),
+    [(crop(0.2), *BYOL, solarize(0.1), FLIP)],
+  ),
+  "ressl": (
+    lambda: augment.ressl_views(224),
+    [(crop(0.2, by=bilinear), *MOCO), (crop(0.2, by=bilinear), FLIP)],
+  ),
+  "swav and deepcluster-v2": (
+    lambda: augment.swav_views(224, 96),
+    [
+      *[(crop(0.14, by=bilinear), *SWAV, blur(0.5))] * 2,
+      (crop(0.05, 0.14, by=bilinear), *SWAV, blur(0.5, kernel=9)),
+    ],
+  ),
+  "dino": (lambda: augment.dino_views(224, 96), dino(0.4, 0.05)),
+  "ibot": (lambda: augment.ibot_views(224, 96), dino(0.25, 0.05)),
+  "dinov2": (lambda: augment.dinov2_views(224, 96), dino(0.32, 0.05)),
+  "deepcluster": (
+    lambda: augment.deepcluster_view(224),
+    [(crop(0.08, by=bilinear), FLIP)],
+  ),
+  "mae": (lambda: augment.mae_view(224), [(crop(0.2), FLIP)]),
+  "simmim": (lambda: augment.simmim_view(224), [(crop(0.67, by=bilinear), FLIP)]),
+  "ijepa": (lambda: augment.ijepa_view(224), [(crop(0.3, by=bilinear), STILL)]),
+  "beit": (lambda: augment.beit_view(224), [(crop(0.08), FLIP)]),
+  "data2vec": (
+    lambda: augment.data2vec_view(224),
+    [(jitter(0.4, 0.4, 0.4, 0.0, probability=1.0), FLIP, crop(0.08))],
+  ),
+  "maskfeat": (lambda: augment.maskfeat_view(224), [(crop(0.5), FLIP)]),
+}
+SAID = {  # what of each operation the papers give, by its name
+  "random_resized_crop": ("scale", "ratio", "resampling"),
+  "random_flip": ("probability",),
+  "color_jitter": ("brightness", "contrast", "saturation", "hue"),
+  "random_grayscale": ("probability",),
+  "random_gaussian_blur": ("kernel", "sigma"),
+  "random_solarize": ("probability", "threshold"),
+}
+
+
+def read(step):
+  """The operation of a step and its numbers, bound or by default."""
+  step = partial(step)
+  parameters = inspect.signature(step.func).parameters.values()
+  options = {p.name: p.default for p in parameters} | step.keywords
+  if "augmentation" in options:
+    name, numbers = read(options["augmentation"])
+    return name, (*numbers, options["probability"])
+  name = step.func.__name__
+  return name, tuple(options[n] for n in SAID[name])
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_steps_and_strengths_are_the_papers(name, monkeypatch):
+  """Read from the recipe itself: a strength that is off is hard to see in pictures."""
+  for module in (augment.recipes, augment.multicrop, augment.located, augment.beit):
+    monkeypatch.setattr(module, "compose", lambda *steps: steps)
+  only_colors = lambda *_, recolor, **__: recolor  # the crop is `located_view`'s own
+  monkeypatch.setattr(augment.located, "located_view", only_colors)
+  build, expected = STEPS[name]
+  made = build()
+  views = [made] if len(expected) == 1 else made
+  assert [tuple(map(read, view)) for view in views] == expected
 
 
 EXAMPLES = ("example", "wave", "spectrum", "clip", "tokens", "graph", "row")

@@ -80,6 +80,34 @@ def run_jit(name: str, norm: str, devices: int, steps: int):
 
 
 @functools.cache
+def epoch(name: str):
+  """All examples that `index` counts, as a feed gives them: batches with masks."""
+  whole = batch(name, rows=cases.EXAMPLES)
+  mask = np.ones(cases.BATCH, bool)
+  return tuple(
+    (jax.tree.map(lambda x, i=i: x[i : i + cases.BATCH], whole), mask)
+    for i in range(0, cases.EXAMPLES, cases.BATCH)
+  )
+
+
+def run_loop(name: str, state, batches, steps: int):
+  """The state (donated) some steps on and the last metrics, as the loop of a run.
+
+  A method's `refresh`, if it has one, runs before each epoch. The step is that of
+  `jitted(name, "batch", 1)`, and all lies on its mesh, so that nothing traces again
+  what other contracts have compiled.
+  """
+  (step, mesh), refresh = jitted(name, "batch", 1), method(name, "batch").refresh
+  batches = jax.device_put(batches, rows_sharded(mesh))
+  for _ in range(steps):
+    number, turn = divmod(int(state.step), len(batches))
+    if refresh is not None and turn == 0:
+      state = refresh(state, iter(batches), jax.random.fold_in(state.key, number))
+    state, metrics = step(state, batches[turn][0])
+  return state, metrics
+
+
+@functools.cache
 def pmapped(name: str, norm: str):
   """The step under `pmap` over 8 devices."""
   step = core.pmap_step(method(name, norm, "data"), cases.optimiser())

@@ -49,7 +49,7 @@ def test_pmap_over_8_is_mesh_of_1(name):
 
 
 @first_six
-def test_accumulation_by_4_is_the_whole_batch(name):
+def test_pitfall_7_accumulation_by_4_is_the_whole_batch(name):
   whole = runners.run_jit(name, "layer", 1, EVERYDAY_STEPS)
   assert_same(runners.run_accumulated(name, "layer", 4, EVERYDAY_STEPS), whole)
 
@@ -74,9 +74,11 @@ def test_all_runners_agree_after_5_steps(name):
 
 
 @meeting
-def test_raw_gradients_agree(name):
+@pytest.mark.parametrize("devices", some_of((2, 4, 8), everyday=(8,)))
+def test_pitfall_1_raw_gradients_agree(name, devices):
   one = functools.partial(runners.run_jit, name, "batch", 1)
-  assert_same_gradient(one, functools.partial(runners.run_jit, name, "batch", 8))
+  many = functools.partial(runners.run_jit, name, "batch", devices)
+  assert_same_gradient(one, many)
 
 
 @first_six

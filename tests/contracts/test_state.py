@@ -20,7 +20,7 @@ def test_what_runs_every_day_is_in_the_table():
 
 
 @names
-def test_one_trace_and_no_host_transfer(name):
+def test_pitfall_12_one_trace_and_no_host_transfer(name):
   step, mesh = runners.jitted(name, "batch", 1)
   state, batch = runners.placed(name, "batch", mesh)
   state, _ = step(state, batch)
@@ -69,7 +69,7 @@ def test_init_does_not_read_values(name):
 
 
 @names
-def test_no_two_leaves_alias(name):
+def test_pitfall_13_no_two_leaves_alias(name):
   leaves = jax.tree.leaves(runners.strip(runners.first_state(name, "batch")))
   pointers = [x.unsafe_buffer_pointer() for x in leaves if x.size]
   assert len(set(pointers)) == len(pointers)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxssl import losses
+from jaxssl import losses, ops
 from jaxssl.errors import InputError
 from tests import golden
 from tests.losses import common
@@ -129,7 +129,7 @@ def loop_cpc(prediction, target, temperature):
 
 @pytest.mark.parametrize("block_size", [None, 3])
 @pytest.mark.parametrize("name", NAMES)
-def test_value_and_gradient_of_a_loop(name, block_size):
+def test_pitfall_2_value_and_gradient_of_a_loop(name, block_size):
   arrays = normal(name)
   rows, gradients = run(name, arrays, block_size=block_size)
   exact = on_floats(np.float64, arrays)
@@ -177,6 +177,8 @@ def test_published_implementations(name, case):
 @pytest.mark.parametrize("case", golden.load("nnclr"), ids=range(3))
 def test_nnclr_is_info_nce_of_the_neighbours(case):
   """In both directions: the neighbours ask for the predictions, and the reverse."""
+  found = ops.nearest_neighbours(case.inputs["z"], case.inputs["support"])
+  np.testing.assert_array_equal(found, case.outputs["neighbour_index"])
   neighbours = case.inputs["support"][case.outputs["neighbour_index"]]
 
   def mean(prediction, reverse):
@@ -384,7 +386,7 @@ def test_length_of_a_row_does_not_matter(name):
 
 @pytest.mark.parametrize("block_size", [None, 3])
 @pytest.mark.parametrize("name", NAMES)
-def test_rows_follow_a_permutation_of_the_batch(name, block_size):
+def test_pitfall_2_rows_follow_a_permutation_of_the_batch(name, block_size):
   arrays, order = normal(name), np.random.default_rng(1).permutation(8)
   permuted = [a[order] if len(a) == 8 else a for a in arrays]
   rows = np.reshape(run(name, arrays, block_size=block_size)[0], (-1, 8))

@@ -90,7 +90,7 @@ def test_barlow_of_identical_whitened_views_is_zero():
   np.testing.assert_allclose(value, 0.0, atol=1e-6)
 
 
-def test_barlow_of_independent_views():
+def test_pitfall_4_barlow_of_independent_views():
   """dim + weight * dim * (dim - 1) / batch, in expectation."""
   z_a, z_b = normal(rows=2048, dim=16)
   value, _ = run("barlow_twins", z_a, z_b, off_diagonal_weight=100.0)
@@ -105,7 +105,7 @@ def test_barlow_is_invariant_to_scale_and_shift_of_a_dimension():
   np.testing.assert_allclose(moved, value, rtol=1e-4)
 
 
-def test_vicreg_of_constant_views_is_the_variance_hinge():
+def test_pitfall_4_vicreg_of_constant_views_is_the_variance_hinge():
   z = np.ones((6, 4), np.float32)
   value, _ = run("vicreg", z, z)
   np.testing.assert_allclose(value, 25.0 * (1.0 - 1e-4**0.5), rtol=1e-6)

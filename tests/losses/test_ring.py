@@ -104,7 +104,7 @@ def dense_gradient(name):
 
 @pytest.mark.parametrize("devices", [1, 2, 4, 8])
 @pytest.mark.parametrize("name", NAMES)
-def test_gradient_is_not_divided_by_the_number_of_devices(name, devices):
+def test_pitfall_1_gradient_is_not_divided_by_the_number_of_devices(name, devices):
   """Whoever does not differentiate a collective has the value right and this wrong."""
   mesh = mesh_of(devices)
   arrays = jax.device_put(normal(name), rows_sharded(mesh))

@@ -107,6 +107,17 @@ def test_nnclr_of_identical_rows_is_log_b():
   np.testing.assert_allclose(loss, np.log(cases.BATCH), rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+  "name", ["moco_v1", "moco_v2", "ressl", "seed", "nnclr", "swav"]
+)
+def test_pitfall_10_rows_of_queues_are_unit_vectors(name):
+  """Those that one step put there, too: losses may take them for cosines."""
+  before, after = (np.asarray(state.extra.queue) for state in stepped(name))
+  moved = np.abs(after - before).max(-1) > 0
+  assert moved.sum() == cases.BATCH * (len(after) if after.ndim > 2 else 1)
+  np.testing.assert_allclose(np.linalg.norm(after, axis=-1), 1.0, rtol=1e-5)
+
+
 @pytest.mark.parametrize("name", ["moco_v1", "ressl", "seed", "nnclr"])
 def test_pitfall_10_a_queue_that_is_no_multiple_of_the_batch_is_refused(name):
   teacher = methods.Teacher(lambda v, x: x.reshape(len(x), -1)[:, : cases.DIM] + v, 0.0)
