@@ -62,6 +62,8 @@ class Method(NamedTuple):
     refresh: (state, batches, key) -> state, between epochs, outside jit; or None.
     show: (params, extra, batch, keys) -> {"original | rebuilt": images, ...} for the
       report, [rows, columns, height, width, channels] in [0, 1]; pure; or None.
+    decode: (params, extra, tokens) -> images in [0, 1], of a method whose patches are
+      tokens, int32 [batch, patches] (a discrete VAE); or None.
   """
 
   init: Callable
@@ -71,6 +73,7 @@ class Method(NamedTuple):
   update: Callable = _keep
   refresh: Callable | None = None
   show: Callable | None = None
+  decode: Callable | None = None
 
 
 def init_state(

@@ -112,6 +112,8 @@ def deepcluster(
     features = jnp.concatenate(parts)[:examples]
     labels, weights = assign(key_means, features)
     top = _top(key_top, features.shape[1], clusters)
+    place = lambda new, old: jax.device_put(new, old.sharding)  # one trace of the step
+    top = jax.tree.map(place, top, state.params["top"])
     extra = state.extra._replace(labels=labels, weights=weights)
     return state._replace(params={**state.params, "top": top}, extra=extra)
 

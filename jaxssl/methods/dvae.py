@@ -130,12 +130,19 @@ def dvae(
 
   def show(params, extra, batch, keys):
     (image, *_), _ = draw_views(views, keys, batch["input"])
-    tokenizer = dvae_tokenizer(net, params, extra.stats, likelihood=likelihood)
+    tokenizer = made_of(params, extra)
     tokens = tokenizer.encode(tokenizer.variables, image)
-    rebuilt = tokenizer.decode(tokenizer.variables, tokens)
+    rebuilt = decode(params, extra, tokens)
     return {"original | rebuilt": side_by_side(image, rebuilt)}
 
-  return Method(init, forward, objective, encode, show=show)
+  def made_of(params, extra):
+    return dvae_tokenizer(net, params, extra.stats, likelihood=likelihood)
+
+  def decode(params, extra, tokens):
+    tokenizer = made_of(params, extra)
+    return tokenizer.decode(tokenizer.variables, tokens)
+
+  return Method(init, forward, objective, encode, show=show, decode=decode)
 
 
 def perplexity(usage: jax.Array) -> jax.Array:

@@ -194,7 +194,7 @@ def nearest_frames(x: jax.Array, frames: int) -> jax.Array:
   Returns:
     [batch, frames, dim].
   """
-  middles = (jnp.arange(frames) + 0.5) * (x.shape[1] / frames)
+  middles = (jnp.arange(frames, dtype=jnp.float32) + 0.5) * (x.shape[1] / frames)
   return x[:, jnp.clip(middles.astype(jnp.int32), 0, x.shape[1] - 1)]
 
 

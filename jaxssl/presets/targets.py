@@ -150,7 +150,7 @@ def saved_tokenizer(out: str) -> Tokenizer:
     out: the run's folder.
 
   Returns:
-    The tokenizer; it has no pictures.
+    The tokenizer, with pictures.
 
   Raises:
     InputError: if `out` is no run with a checkpoint, or one of another method.
@@ -170,9 +170,12 @@ def saved_tokenizer(out: str) -> Tokenizer:
     found = scores(variables["params"], variables["extra"], {"input": images})
     return jnp.argmax(found, axis=-1).astype(jnp.int32)
 
+  def decode(variables, tokens):
+    return experiment.method.decode(variables["params"], variables["extra"], tokens)
+
   batch = {"input": runs.example_batch(experiment, 1)["input"]}
   made = jax.eval_shape(scores, variables["params"], variables["extra"], batch)
-  return Tokenizer(encode, variables, made.shape[-1])
+  return Tokenizer(encode, variables, made.shape[-1], decode)
 
 
 def check_grid(

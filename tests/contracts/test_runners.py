@@ -130,6 +130,7 @@ RINGS = {
   "dcl": (losses.ring_decoupled_nt_xent, {"temperature": 0.2}),
   "supcon": (losses.ring_supcon, {"temperature": 0.2}),
   "moco_v3": (losses.ring_info_nce, {"momentum": cases.MOMENTUM}),
+  "nnclr": (losses.ring_info_nce, {"temperature": 0.2, "queue_size": 4 * cases.BATCH}),
 }
 
 
@@ -139,7 +140,7 @@ def test_a_loss_that_goes_round_the_mesh_is_the_same_step(name):
   ring, options = RINGS[name]
   mesh = data_mesh()
   contrast = functools.partial(ring, mesh=mesh)
-  net = cases.net("layer", predictor=name == "moco_v3")
+  net = cases.net("layer", predictor=name in ("moco_v3", "nnclr"))
   method = getattr(methods, name)(net, cases.views, contrast=contrast, **options)
   state, batch = runners.placed(name, "layer", mesh)
   step = core.jit_step(method, cases.optimiser(), mesh)

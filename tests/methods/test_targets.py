@@ -371,6 +371,9 @@ def test_a_saved_dvae_is_the_tokenizer_of_beit(tmp_path):
   assert jax.tree.structure(extra.tokenizer) == jax.tree.structure(tokenizer.variables)
   tokens = tokenizer.encode(tokenizer.variables, first["input"])
   assert tokens.shape == (16, 16) and int(tokens.max()) < 7
+  pictures = tokenizer.decode(tokenizer.variables, tokens)
+  assert pictures.shape == first["input"].shape and pictures.min() >= 0.0
+  assert experiment.method.show is not None
   with pytest.raises(InputError, match="2 x 2"):
     shape = (1, 8, 8, 1)
     targets.check_grid(tokenizer, shape, (2, 2), out)
