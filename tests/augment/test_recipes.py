@@ -320,7 +320,10 @@ STEPS = {  # recipe -> the steps of each of its views
     lambda: augment.byol_views(224, scale=(0.2, 1.0)),
     [(crop(0.2), FLIP, *FIRST), (crop(0.2), FLIP, *SECOND)],
   ),
-  "vicregl": (lambda: augment.vicregl_views(224, grid=7), [FIRST, SECOND]),
+  "vicregl": (
+    lambda: augment.vicregl_views(224, grid=7),
+    [(crop(0.08), FLIP, *FIRST), (crop(0.08), FLIP, *SECOND)],
+  ),
   "vicreg on CIFAR": (
     lambda: augment.vicreg_cifar_view(),
     [(crop(0.2), *BYOL, solarize(0.1), FLIP)],
@@ -375,13 +378,23 @@ def read(step):
   return name, tuple(options[n] for n in SAID[name])
 
 
+def located_steps(*args, located_view=augment.located_view, **options):
+  """The steps that `located_view` would do, whose crop and flip are its own."""
+  bound = inspect.signature(located_view).bind(*args, **options)
+  bound.apply_defaults()
+  options = bound.arguments
+  window = {n: options[n] for n in ("size", "scale", "ratio")}
+  cropped = partial(augment.random_resized_crop, **window, resampling=bicubic)
+  flipped = partial(augment.random_flip, probability=options["flip_probability"])
+  return cropped, flipped, *options["recolor"]
+
+
 @pytest.mark.parametrize("name", STEPS)
 def test_steps_and_strengths_are_the_papers(name, monkeypatch):
   """Read from the recipe itself: a strength that is off is hard to see in pictures."""
   for module in (augment.recipes, augment.multicrop, augment.located, augment.beit):
     monkeypatch.setattr(module, "compose", lambda *steps: steps)
-  only_colors = lambda *_, recolor, **__: recolor  # the crop is `located_view`'s own
-  monkeypatch.setattr(augment.located, "located_view", only_colors)
+  monkeypatch.setattr(augment.located, "located_view", located_steps)
   build, expected = STEPS[name]
   made = build()
   views = [made] if len(expected) == 1 else made

@@ -1,0 +1,76 @@
+"""Which parameters the experiments on ImageNet decay: all, or biases and norms not.
+
+In the papers' own code one half of the optimisers has all parameters in one group and
+the other keeps those of one dim out, a difference that no loss curve shows.
+"""
+
+import jax
+import numpy as np
+import pytest
+
+from jaxssl import optim, registry, runs
+from tests import experiments_imagenet
+from tests.marks import some_of
+
+EVERYTHING = (  # torch's SGD or AdamW over all parameters, or Apex LARC
+  *("moco_v1", "moco_v2", "moco_v3_vit", "npid", "simsiam"),
+  *("swav", "deepcluster", "deepcluster_v2"),
+)
+WEIGHTS = (  # LARS or AdamW with two groups
+  *("simclr", "simclr_v2", "moco_v3", "byol", "barlow_twins", "vicreg"),
+  *("dino", "ibot", "dinov2", "ijepa", "mae", "simmim"),
+)
+EVERYDAY = (*EVERYTHING, "simclr", "moco_v3", "byol", "barlow_twins", "dino", "ijepa")
+UPDATES = 3  # the first may be at a rate of 0, and the first of Adam is a sign
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+  """An .npz of 16 black images in colour."""
+  path = tmp_path_factory.mktemp("data") / "x.npz"
+  np.savez(path, x=np.zeros((16, 32, 32, 3), np.uint8), y=np.arange(16) % 4)
+  return str(path)
+
+
+def build(name, images, decay):
+  """The experiment made small, with one decay from its first to its last step."""
+  known = registry.defaults(registry.find(name))
+  decays = {n: decay for n in ("weight_decay", "weight_decay_end") if n in known}
+  small = {**experiments_imagenet.TINY[name], "data": images, "steps": 50}
+  return registry.build(name, **small, **decays)
+
+
+def parameters(experiment, draw):
+  """Random parameters of the net's tree, 2 long in every dim: optimisers don't mind."""
+  batch = jax.eval_shape(lambda: runs.example_batch(experiment, experiment.run.batch))
+  shapes, _ = jax.eval_shape(experiment.method.init, jax.random.key(0), batch)
+  return jax.tree.map(lambda x: draw.normal(size=(2,) * x.ndim).astype(x.dtype), shapes)
+
+
+def last_updates(tx, params):
+  """What is added to each parameter, by its path, after some random gradients."""
+  draw, state = np.random.default_rng(1), tx.init(params)
+  for _ in range(UPDATES):
+    drawn = lambda x: draw.normal(size=x.shape).astype(x.dtype)
+    updates, state = tx.update(jax.tree.map(drawn, params), state, params)
+  leaves = jax.tree_util.tree_leaves_with_path(updates)
+  return {"/".join(optim.names_of(path)): np.asarray(x) for path, x in leaves}
+
+
+@pytest.mark.parametrize("name", some_of((*EVERYTHING, *WEIGHTS), EVERYDAY))
+def test_what_has_weight_decay(name, images):
+  plain, other = (build(f"{name}_imagenet", images, decay) for decay in (0.0, 0.5))
+  params = parameters(plain, np.random.default_rng(0))
+  without, under = (last_updates(made.tx, params) for made in (plain, other))
+  decayed, kept = [], []
+  for path, step in without.items():
+    change = np.abs(under[path] - step).max()
+    assert np.abs(step).max() > 0, path
+    (decayed if change > 1e-3 * np.abs(step).max() else kept).append(path)
+  small = {path for path, step in without.items() if step.ndim < 2}
+  kernels = {path for path in without if path.endswith("kernel")}
+  assert small and kernels <= set(decayed)
+  if name in EVERYTHING:
+    assert not kept
+  else:
+    assert small <= set(kept)
