@@ -77,7 +77,7 @@ def simmim_digits(
 @experiment(
   method="AIM",
   data="digits",
-  reaches="not measured yet",
+  reaches="fine-tuned on 1 / 10 %: 46 / 89 % (untrained 38 / 90)",
   cost="2 min on 2 CPU cores",
 )
 def aim_digits(

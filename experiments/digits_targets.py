@@ -75,7 +75,7 @@ def dvae_digits(
 @experiment(
   method="BEiT",
   data="digits",
-  reaches="not measured yet",
+  reaches="fine-tuned on 1 / 10 %: 43 / 89 % (untrained 38 / 90)",
   cost="3 min on 2 CPU cores",
 )
 def beit_digits(
@@ -119,7 +119,7 @@ def beit_digits(
 @experiment(
   method="MaskFeat",
   data="digits",
-  reaches="not measured yet",
+  reaches="fine-tuned on 1 / 10 %: 50 / 89 % (untrained 38 / 90)",
   cost="3 min on 2 CPU cores",
 )
 def maskfeat_digits(
@@ -150,7 +150,7 @@ def maskfeat_digits(
 @experiment(
   method="data2vec",
   data="digits",
-  reaches="not measured yet",
+  reaches="fine-tuned on 1 / 10 %: 46 / 86 % (untrained 38 / 90)",
   cost="4 min on 2 CPU cores",
 )
 def data2vec_digits(
