@@ -183,7 +183,7 @@ def dinov2_digits(
 @experiment(
   method="I-JEPA",
   data="digits",
-  reaches="600 steps: 5 labels 36 %, kNN 69 %",
+  reaches="2,000 steps: 5 labels 52 %, kNN 77 %",
   cost="13 min on 2 CPU cores",
 )
 def ijepa_digits(
