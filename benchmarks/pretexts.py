@@ -81,24 +81,16 @@ def measure(name: str, seed: int, folder: pathlib.Path, options: dict) -> None:
 def judge(experiment, state, mesh, method: str) -> dict:
   """The rows of the trained and of the untrained encoder."""
   encode = runs.make_encode(experiment, mesh)
-  found = {}
+  found, protocols = {}, (*PROTOCOLS, *(["nearest"] if method == "bigan" else ()))
   first = runs.make_init(experiment, mesh)()
   for title, one in (("untrained", first), ("trained", state)):
     variables = runs.variables_of(one)
     features = lambda x, v=variables: encode(v, x)
-    row = evals.evaluate_row("", features, experiment.data, protocols=PROTOCOLS)
+    row = evals.evaluate_row("", features, experiment.data, protocols=protocols)
     if method in MASKED:
       row["finetune"] = tuned(experiment, one)
-    if method == "bigan":
-      row["nearest"] = nearest(features, experiment.data)
     found[title] = row
   return found
-
-
-def nearest(features, data) -> float:
-  """Accuracy by the one nearest training image."""
-  train, test = (evals.extract(features, part) for part in (data.train, data.test))
-  return evals.knn_accuracy(*train, *test, k=1, classes=len(data.classes))
 
 
 def tuned(experiment, state) -> dict[str, float]:

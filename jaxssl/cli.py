@@ -286,7 +286,7 @@ def eval_command(argv: Sequence[str]) -> None:
 
   parser = _parser("eval", "Evaluate the features of a run, or fine-tune its encoder.")
   parser.add_argument("run", help="folder of the run")
-  known, help = tuple(evals.PROTOCOLS), "default: all but finetune"
+  known, help = tuple(evals.PROTOCOLS), "default: all but nearest and finetune"
   parser.add_argument("protocol", nargs="?", choices=(*known, "finetune"), help=help)
   _add_finetune_options(parser)
   options = vars(parser.parse_args(argv))
@@ -298,7 +298,7 @@ def eval_command(argv: Sequence[str]) -> None:
   if options:
     flag = "--" + next(iter(options)).replace("_", "-")
     raise InputError(f"{flag} is for fine-tuning: jaxssl eval RUN finetune {flag} ...")
-  protocols = known if protocol is None else (protocol,)
+  protocols = evals.USUAL if protocol is None else (protocol,)
   print(evals.as_text(results.evaluate(*_opened(run), protocols=protocols)))
 
 

@@ -96,7 +96,7 @@ def evaluate(
   state: core.TrainState,
   mesh: Mesh,
   *,
-  protocols: Sequence[str] = tuple(evals.PROTOCOLS),
+  protocols: Sequence[str] = evals.USUAL,
 ) -> evals.Table:
   """Returns the evaluation table: raw pixels, untrained and trained encoder.
 

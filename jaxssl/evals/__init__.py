@@ -43,6 +43,7 @@ from jaxssl.evals.retrieval import recall, retrieval
 from jaxssl.evals.seeds import mean_table
 from jaxssl.evals.table import (
   PROTOCOLS,
+  USUAL,
   Table,
   as_markdown,
   as_text,
@@ -64,6 +65,7 @@ from jaxssl.evals.zero_shot import (
 __all__ = [
   "PROTOCOLS",
   "RECIPE",
+  "USUAL",
   "FineTuning",
   "Probe",
   "Table",

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from jaxssl.evals.table import PROTOCOLS, Table
+from jaxssl.evals.table import COLUMNS, PROTOCOLS, Table
 
 OF_DRAWS = "mean ± standard deviation of 10 draws"  # of one run
 MEAN_OF_DRAWS = "mean of 10 draws"
@@ -34,7 +34,7 @@ def mean_table(tables: Mapping[int, Table]) -> Table:
 def _mean_row(rows):
   first = next(iter(rows.values()))
   found = {"features": first["features"]}
-  for key in ("knn", "linear", "clusters"):
+  for key in dict(COLUMNS):
     if key in first:
       values = [row[key] for row in rows.values()]
       found[key], found[f"{key}_std"] = _mean_and_deviation(values)

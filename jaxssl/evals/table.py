@@ -26,8 +26,14 @@ PROTOCOLS = {
     "clusters: spherical k-means on the test features, as many clusters as classes, "
     "accuracy under the best matching, mean of 5 starts; no label is used"
   ),
+  "nearest": "1-NN: the class of the nearest training example by cosine, as for BiGAN",
 }
+USUAL = tuple(name for name in PROTOCOLS if name != "nearest")  # without asking
 PER_CLASS = (1, 5, 10)
+COLUMNS = (
+  *(("knn", "kNN"), ("nearest", "1-NN"), ("linear", "linear")),
+  ("clusters", "clusters"),
+)
 
 
 class Table(NamedTuple):
@@ -35,7 +41,7 @@ class Table(NamedTuple):
 
   Attributes:
     rows: one dict a set of features: "features" (its name), and per protocol "knn",
-      "linear", "clusters" (numbers), "few_label" ({"5": [mean, standard
+      "nearest", "linear", "clusters" (numbers), "few_label" ({"5": [mean, standard
       deviation], ...}) and "finetune" ({"0.1": number, ...}, by share of labels; not
       of raw inputs). Of several runs see `mean_table`.
     protocols: a line on each protocol used.
@@ -52,7 +58,7 @@ def evaluate(
   untrained_encode: Encode,
   data_set: Any,
   *,
-  protocols: Sequence[str] = tuple(PROTOCOLS),
+  protocols: Sequence[str] = USUAL,
 ) -> Table:
   """Compares an encoder with raw pixels and with itself before training.
 
@@ -60,7 +66,7 @@ def evaluate(
     encode: trained encoder, inputs [batch, ...] -> features [batch, dim], jitted.
     untrained_encode: the same encoder as it was initialised.
     data_set: a `DataSet`; what is scored is its probe, where it has one.
-    protocols: any of "knn", "linear", "few-label", "clusters".
+    protocols: any of "knn", "linear", "few-label", "clusters", "nearest".
 
   Returns:
     The table; without rows, and with a reason, where the data set has no test split
@@ -77,7 +83,7 @@ def evaluate_runs(
   encoders: Sequence[tuple[Encode, Encode]],
   data_set: Any,
   *,
-  protocols: Sequence[str] = tuple(PROTOCOLS),
+  protocols: Sequence[str] = USUAL,
 ) -> list[Table]:
   """`evaluate` for several runs; the raw inputs, which they share, are scored once.
 
@@ -109,7 +115,7 @@ def evaluate_row(
   encode: Encode,
   data_set: Any,
   *,
-  protocols: Sequence[str] = tuple(PROTOCOLS),
+  protocols: Sequence[str] = USUAL,
 ) -> dict[str, Any]:
   """One row of the table: the accuracies of the features that `encode` gives.
 
@@ -117,7 +123,7 @@ def evaluate_row(
     name: what the row is called.
     encode: inputs [batch, ...] -> features [batch, dim], jitted.
     data_set: with labels and a test split.
-    protocols: any of "knn", "linear", "few-label", "clusters".
+    protocols: any of "knn", "linear", "few-label", "clusters", "nearest".
 
   Returns:
     A dict as `Table` describes it.
@@ -129,6 +135,8 @@ def evaluate_row(
   row = {"features": name}
   if "knn" in protocols:
     row["knn"] = knn_accuracy(*data, k=min(20, len(data[1])), classes=classes)
+  if "nearest" in protocols:
+    row["nearest"] = knn_accuracy(*data, k=1, classes=classes)
   if "linear" in protocols:
     row["linear"] = linear_accuracy(*data, classes=classes)
   if "few-label" in protocols:
@@ -172,8 +180,7 @@ def _few_label(train, labels, test, test_labels):
 
 def _cells(rows):
   """Header and rows as strings."""
-  columns = [("knn", "kNN"), ("linear", "linear"), ("clusters", "clusters")]
-  columns = [(key, title) for key, title in columns if key in rows[0]]
+  columns = [(key, title) for key, title in COLUMNS if key in rows[0]]
   counts = list(rows[0].get("few_label", {}))
   labels = [f"{count} label{'' if count == '1' else 's'}" for count in counts]
   shares = list(rows[-1].get("finetune", {}))

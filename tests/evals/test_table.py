@@ -94,6 +94,20 @@ def test_only_the_protocols_asked_for(data):
     evaluate(pixels, brightness, data, protocols=("few_label",))
 
 
+def test_the_nearest_neighbour_is_scored_on_request(data):
+  from sklearn.neighbors import KNeighborsClassifier
+
+  found = evaluate(pixels, brightness, data, protocols=["nearest"])
+  (x, y), (test, labels) = (
+    (np.asarray(pixels(part.arrays()["input"])), part.arrays()["label"])
+    for part in (data.train, data.test)
+  )
+  reference = KNeighborsClassifier(1, metric="cosine").fit(x, y)
+  expected = 100 * reference.score(test, labels)
+  assert found.rows[0]["nearest"] == pytest.approx(expected, abs=0.3)
+  assert "1-NN" in as_text(found) and "kNN" not in as_markdown(found)
+
+
 def test_small_sets_are_scored_as_far_as_they_go(digits):
   rows = [np.flatnonzero(digits.labels == c)[:6] for c in range(3)]
   part = source(digits.train[np.concatenate(rows)], np.repeat(np.arange(3), 6))
