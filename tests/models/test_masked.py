@@ -1,6 +1,7 @@
 """MAE's net against transformers', FLOPs of the compiler, and who sees whom."""
 
 import functools
+import math
 from functools import partial
 
 import jax
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from jaxssl import losses, models, ops
+from jaxssl import augment, losses, models, ops
 from jaxssl.errors import InputError
 from jaxssl.models import masked
 from jaxssl.presets import digits_vit
@@ -95,6 +96,17 @@ def theirs():
   index = np.stack([np.flatnonzero(~row) for row in mask]).astype(np.int32)
   inputs = masked.Visible(*map(jnp.asarray, (case.inputs["images"], mask, index)))
   return case, net, converted(weights), inputs
+
+
+def test_masks_are_those_of_transformers(theirs, monkeypatch):
+  """Ours draws the order in which patches are hidden, theirs noise that has one."""
+  noise, expected = theirs[0].inputs["noise"], theirs[0].outputs["mask"]
+  side = math.isqrt(noise.shape[1])
+  for row, mask in zip(noise, expected, strict=True):
+    order = jnp.asarray(np.argsort(np.argsort(-row)))
+    monkeypatch.setattr(jax.random, "permutation", lambda key, n, x=order: x)
+    ours = augment.random_mask(jax.random.key(0), grid=(side, side), ratio=0.75)
+    np.testing.assert_array_equal(ours, mask > 0)
 
 
 def test_the_encoder_agrees_with_transformers(theirs):
