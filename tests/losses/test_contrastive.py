@@ -221,7 +221,7 @@ def test_orthogonal_rows_have_the_closed_form():
 
 
 @pytest.mark.parametrize("name", ["decoupled_nt_xent", "dclw"])
-def test_pitfall_dcl_has_one_logsumexp(name):
+def test_pitfall_3_dcl_has_one_logsumexp(name):
   """Over both views at once; the sum of one for each would give 2 log(batch - 1)."""
   z = np.eye(8, dtype=np.float32)
   rows, _ = run(name, [z, z], temperature=0.5)

@@ -349,7 +349,7 @@ def test_logits_of_ten_thousand_are_finite_with_and_without_blocks(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_pitfall_half_precision_is_computed_in_single(name):
+def test_pitfall_6_half_precision_is_computed_in_single(name):
   inputs = common.half(arrays(name))
   got, expected = call(name, inputs), call(name, common.widened(inputs))
   np.testing.assert_allclose(got, expected, rtol=1e-6)
@@ -358,7 +358,7 @@ def test_pitfall_half_precision_is_computed_in_single(name):
 # ---- errors, and what broke elsewhere
 
 
-def test_pitfall_ibot_without_masked_patches_is_no_zero_by_zero():
+def test_pitfall_3_ibot_without_masked_patches_is_no_zero_by_zero():
   """Nor is any pair of DINO: an empty batch is refused, not divided by."""
   nothing = {"mask": np.zeros_like(MASK)}
   rows, gradients = run("ibot_patch", arrays("ibot_patch"), **nothing)
@@ -368,7 +368,7 @@ def test_pitfall_ibot_without_masked_patches_is_no_zero_by_zero():
     call("dino", [jnp.zeros((0, 5))] * 2)
 
 
-def test_pitfall_koleo_of_one_row_is_refused():
+def test_pitfall_5_koleo_of_one_row_is_refused():
   with pytest.raises(InputError, match="at least 2"):
     losses.koleo(jnp.ones((1, 4)))
 
@@ -378,7 +378,7 @@ def test_koleo_of_two_equal_rows_is_the_log_of_the_epsilons():
   np.testing.assert_allclose(rows, -np.log(np.sqrt(4) * 1e-8 + 1e-8), rtol=1e-5)
 
 
-def test_pitfall_koleo_does_not_take_a_row_as_its_own_neighbour():
+def test_pitfall_5_koleo_does_not_take_a_row_as_its_own_neighbour():
   """Nor a zero vector, whose cosine with itself is not the largest."""
   z = np.concatenate([np.zeros((1, 4)), np.eye(4)]).astype(np.float32)
   rows = losses.koleo(z)

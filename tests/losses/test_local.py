@@ -75,7 +75,7 @@ def test_value_and_gradient_of_a_loop(patches_b, matches):
   common.assert_all_close(gradients, expected, rtol=1e-3, atol=1e-4)
 
 
-def test_pitfall_matching_by_position_adds_to_matching_by_embedding():
+def test_pitfall_3_matching_by_position_adds_to_matching_by_embedding():
   """Neither overwrites the other: where both match alike, the loss is twice one's."""
   z, _, positions, _ = inputs()
   value, _ = run(z, z, positions, positions, matches=4)

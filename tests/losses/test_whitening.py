@@ -130,7 +130,7 @@ def test_hard_points_are_finite(point, dtype):
   common.assert_finite([value, gradients])
 
 
-def test_pitfall_half_precision_is_computed_in_single():
+def test_pitfall_6_half_precision_is_computed_in_single():
   inputs = common.half(views())
   expected, _ = run(*common.widened(inputs))
   np.testing.assert_allclose(run(*inputs)[0], expected, rtol=1e-6)
