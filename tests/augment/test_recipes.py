@@ -281,13 +281,13 @@ def solarize(probability):
   return "random_solarize", (probability, 0.5)
 
 
-FLIP, GRAY = ("random_flip", (0.5,)), ("random_grayscale", (0.2,))
+FLIP, TO_GRAY = ("random_flip", (0.5,)), ("random_grayscale", (0.2,))
 STRONG, STILL = jitter(0.8, 0.8, 0.8, 0.2), ("random_flip", (0.0,))
-MOCO = (jitter(0.4, 0.4, 0.4, 0.1), GRAY, blur(0.5), FLIP)
-BYOL = (jitter(0.4, 0.4, 0.2, 0.1), GRAY)
+MOCO = (jitter(0.4, 0.4, 0.4, 0.1), TO_GRAY, blur(0.5), FLIP)
+BYOL = (jitter(0.4, 0.4, 0.2, 0.1), TO_GRAY)
 FIRST, SECOND = (*BYOL, blur(1.0), solarize(0.0)), (*BYOL, blur(0.1), solarize(0.2))
 LOCAL = (*BYOL, blur(0.5, kernel=9), solarize(0.0))
-SWAV = (FLIP, STRONG, GRAY)
+SWAV = (FLIP, STRONG, TO_GRAY)
 
 
 def dino(wide, narrow):
@@ -298,15 +298,22 @@ def dino(wide, narrow):
 STEPS = {  # recipe -> the steps of each of its views
   "simclr": (
     lambda: augment.simclr_view(224),
-    [(crop(0.08), FLIP, STRONG, GRAY, blur(0.5))],
+    [(crop(0.08), FLIP, STRONG, TO_GRAY, blur(0.5))],
   ),
   "simclr on CIFAR": (
     lambda: augment.simclr_view(32, strength=0.5, blur_probability=0.0),
-    [(crop(0.08), FLIP, jitter(0.4, 0.4, 0.4, 0.1), GRAY, blur(0.0, kernel=3))],
+    [(crop(0.08), FLIP, jitter(0.4, 0.4, 0.4, 0.1), TO_GRAY, blur(0.0, kernel=3))],
   ),
   "moco v1 and npid": (
     lambda: augment.moco_v1_view(224),
-    [(crop(0.2, by=bilinear), GRAY, jitter(0.4, 0.4, 0.4, 0.4, probability=1.0), FLIP)],
+    [
+      (
+        crop(0.2, by=bilinear),
+        TO_GRAY,
+        jitter(0.4, 0.4, 0.4, 0.4, probability=1.0),
+        FLIP,
+      )
+    ],
   ),
   "moco v2 and simsiam": (
     lambda: augment.moco_view(224),

@@ -219,7 +219,7 @@ def test_swavs_prototypes_are_frozen_at_first_and_unit_rows_always():
 
 
 def test_swav_needs_two_prototypes():
-  with pytest.raises(InputError, match="at least 2 prototypes"):
+  with pytest.raises(InputError, match="1 prototype"):
     methods.swav(cases.net("layer"), cases.views, prototypes=1)
 
 
