@@ -71,7 +71,7 @@ def encoder(name: str, run: Run, *, size: int, **options) -> nn.Module:
   """Returns a convolutional encoder by name, its stem by the size of the images.
 
   Args:
-    name: one of `ENCODERS`, such as "resnet18"; "convnet" is a small one for trials.
+    name: one of `ENCODERS`, such as "resnet18"; "convnet" and "convnet_mini" are small.
     run: its `precision` and `remat`.
     size: side of the (global) views in pixels.
     **options: of the encoder, such as `zero_init=False`.
