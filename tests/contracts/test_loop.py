@@ -9,12 +9,12 @@ from tests import cases
 from tests.contracts import runners
 from tests.marks import some_of
 
-names = pytest.mark.parametrize("name", some_of(cases.NAMES, cases.EVERYDAY))
 # one of each kind of state: queue, bank, targets, codes, clusters, players, two towers
 KEPT = (
   *("moco_v2", "npid", "byol", "swav", "deepcluster", "deepcluster_v2", "dino", "gan"),
   *("clip", "bert", "scarf"),
 )
+names = pytest.mark.parametrize("name", some_of(cases.NAMES, KEPT))
 HALF = 2  # steps: one epoch, so that what has a `refresh` meets it again once resumed
 
 
@@ -28,7 +28,7 @@ def shapes(state):
   return jax.tree.map(abstract, state)
 
 
-@pytest.mark.parametrize("name", some_of(cases.NAMES, KEPT))
+@names
 def test_a_resumed_run_is_the_unbroken_run(name, tmp_path):
   """Whatever steps write is in the state, and comes back from disk bit by bit."""
   batches = runners.epoch(name)
