@@ -14,7 +14,12 @@ from jaxssl.presets.masked import mae_adamw, mae_decoder, mae_vit
 from jaxssl.registry import Parts, Run, experiment
 
 
-@experiment(method="MAE", data="imagenette", reaches="not measured yet", cost=COST)
+@experiment(
+  method="MAE",
+  data="imagenette",
+  reaches="vit_mini, 2,000 steps of 128: linear 48 %, untrained 38",
+  cost=COST,
+)
 def mae_imagenette(
   run: Run = RUN,
   *,
