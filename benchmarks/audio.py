@@ -34,6 +34,7 @@ from jaxssl import core, evals, registry, runs
 from jaxssl.data import open_audio
 from jaxssl.feeds import make_feed
 from jaxssl.mesh import data_mesh
+from jaxssl.ops.spectrogram import heard_samples
 from jaxssl.train import use_compilation_cache
 
 METHODS = (
@@ -142,18 +143,12 @@ def stretches(encode):
 
   def mean(inputs):
     frames = np.asarray(encode(inputs, patches=True))
-    heard = frames.shape[1] * duration(np.asarray(inputs))
+    heard = frames.shape[1] * np.asarray(heard_samples(inputs)) / inputs.shape[1]
     ends = np.maximum(STRETCHES, np.round(heard).astype(int))
     rows = zip(frames, ends, strict=True)
     return np.stack([_means(row[:end]) for row, end in rows])
 
   return mean
-
-
-def duration(waves: np.ndarray) -> np.ndarray:
-  """The share of each wave that is before the zeros at its end, [batch]."""
-  places = 1 + np.arange(waves.shape[1])
-  return np.where(waves != 0.0, places, 0).max(axis=1) / waves.shape[1]
 
 
 def _means(frames):

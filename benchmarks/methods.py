@@ -48,9 +48,15 @@ PROTOCOLS = ("knn", "few-label")
 RESULTS = pathlib.Path(__file__).parent / "results"
 
 
+def split(method: str) -> tuple[str, int]:
+  """The name and the steps of METHOD or METHOD-STEPS."""
+  name, _, steps = method.partition("-")
+  return name, int(steps or BUDGET["steps"])
+
+
 def settings(method: str, seed: int, folder: pathlib.Path) -> dict:
   """The settings of one run."""
-  steps = int(method.partition("-")[2] or BUDGET["steps"])
+  steps = split(method)[1]
   own = {"seed": seed, **BUDGET, "steps": steps, "log_every": 50, "eval_every": steps}
   if method == "seed":
     own["teacher"] = str(teacher(seed, folder))
@@ -70,8 +76,8 @@ def measure(method: str, seed: int, folder: pathlib.Path) -> None:
   path = folder / f"{method}_{seed}.json"
   if path.exists():
     return
-  name = f"{method.partition('-')[0]}_digits"
-  found = train(registry.build(name, **settings(method, seed, folder)))
+  name = split(method)[0]
+  found = train(registry.build(f"{name}_digits", **settings(method, seed, folder)))
   path.write_text(json.dumps(found))
   print(method, seed, [round(x, 1) for x in scores(found["trained"])], flush=True)
 
@@ -148,8 +154,8 @@ def table(found: dict[str, list[dict]], raw: dict) -> str:
   order = sorted(found, key=lambda m: -np.mean([five(r) for r in found[m]]))
   for method in order:
     rows = [r["trained"] for r in found[method]]
-    name, _, steps = method.partition("-")
-    title = f"`{name}`, {int(steps):,} steps" if steps else f"`{name}`"
+    name, steps = split(method)
+    title = f"`{name}`, {steps:,} steps" if "-" in method else f"`{name}`"
     lines.append(line(title, rows, found[method]))
   return "\n".join(lines)
 

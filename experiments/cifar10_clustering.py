@@ -1,14 +1,11 @@
 """Clustering and distillation on CIFAR-10; protocols as in `cifar10_contrastive.py`."""
 
-import jax
 import jax.numpy as jnp
 import optax
 
-import jaxssl
 from jaxssl import methods, models, optim
 from jaxssl.augment import deepcluster_view, many_views, moco_view
-from jaxssl.errors import InputError
-from jaxssl.presets import cifar10, run_of, share
+from jaxssl.presets import cifar10, open_teacher, run_of, share
 from jaxssl.registry import Parts, Run, experiment
 
 
@@ -229,11 +226,8 @@ def seed_cifar10(
     learning_rate: Peak of 256 rows; scaled with the batch.
     weight_decay: Of all parameters.
   """
-  if not teacher:
-    raise InputError("seed_cifar10 needs --teacher: the folder of a finished run.")
-  frozen = methods.Teacher(*jaxssl.load(teacher))
-  images = jnp.zeros((1, size, size, 3))
-  width = jax.eval_shape(frozen.encode, frozen.variables, images).shape[-1]
+  frozen = open_teacher(teacher, "seed_cifar10")
+  width = methods.teacher_width(frozen, jnp.zeros((1, size, size, 3)))
   views = many_views(moco_view(size, blur_probability=0.0))
   method = methods.seed(
     cifar10.net(encoder, run, models.moco_head(hidden=hidden, out=width), size=size),

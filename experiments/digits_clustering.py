@@ -3,12 +3,10 @@
 import flax.linen as nn
 import optax
 
-import jaxssl
 from jaxssl import methods, models, optim
 from jaxssl.augment import digits_view, many_views, two_views
 from jaxssl.data import digits
-from jaxssl.errors import InputError
-from jaxssl.presets import digits_net, digits_parts, share
+from jaxssl.presets import digits_net, digits_parts, open_teacher, share
 from jaxssl.registry import Parts, Run, experiment
 
 EVERY = {"log_every": 50, "eval_every": 200, "checkpoint_every": 200}
@@ -129,13 +127,6 @@ def deepcluster_v2_digits(
 def student() -> nn.Module:
   """Returns a ConvNet of a quarter of the width of the others."""
   return models.ConvNet(widths=(16, 32, 64, 128), pools=(1, 2, 2, 1))
-
-
-def open_teacher(folder: str, name: str) -> methods.Teacher:
-  """Returns the encoder of a finished run, for the experiment of that name."""
-  if not folder:
-    raise InputError(f"{name} needs --teacher: the folder of a finished run.")
-  return methods.Teacher(*jaxssl.load(folder))
 
 
 @experiment(

@@ -1,6 +1,5 @@
 """Clustering and distillation on ImageNet-1k; protocol as in `imagenet_contrastive`."""
 
-import jaxssl
 from jaxssl import methods, models, optim
 from jaxssl.augment import (
   deepcluster_view,
@@ -9,8 +8,7 @@ from jaxssl.augment import (
   multi_crop,
   swav_views,
 )
-from jaxssl.errors import InputError
-from jaxssl.presets import scaled_cosine, share
+from jaxssl.presets import open_teacher, scaled_cosine, share
 from jaxssl.presets.imagenet import (
   COST,
   SobelSiamese,
@@ -255,14 +253,12 @@ def seed_imagenet(
     learning_rate: Peak for 256 rows; scaled linearly.
     weight_decay: Of all parameters.
   """
-  if not teacher:
-    raise InputError("seed_imagenet needs --teacher: the folder of a finished run.")
   views = many_views(moco_view(size))
   head = models.moco_head(hidden=hidden, out=projection)
   method = methods.seed(
     models.Siamese(torchvision_encoder(encoder, run, size=size), head),
     views,
-    methods.Teacher(*jaxssl.load(teacher)),
+    open_teacher(teacher, "seed_imagenet"),
     queue_size=queue_size,
     student_temperature=student_temperature,
     teacher_temperature=teacher_temperature,

@@ -6,11 +6,9 @@ this one differs, is in `jaxssl/presets/imagenette.py`. Methods that it does not
 borrow its recipe and say so.
 """
 
-import jax
 import jax.numpy as jnp
 import optax
 
-import jaxssl
 from jaxssl import methods, models, optim
 from jaxssl.augment import (
   deepcluster_view,
@@ -19,7 +17,7 @@ from jaxssl.augment import (
   multi_crop,
   swav_views,
 )
-from jaxssl.errors import InputError
+from jaxssl.presets import open_teacher
 from jaxssl.presets.imagenette import (
   COST,
   DATA,
@@ -263,8 +261,5 @@ def seed_imagenette(
 
 def _teacher(folder, size):
   """The frozen encoder of a run, and the width of its features."""
-  if not folder:
-    raise InputError("seed_imagenette needs --teacher: the folder of a finished run.")
-  teacher = methods.Teacher(*jaxssl.load(folder))
-  view = jnp.zeros((1, size, size, 3))
-  return teacher, jax.eval_shape(*teacher, view).shape[-1]
+  teacher = open_teacher(folder, "seed_imagenette")
+  return teacher, methods.teacher_width(teacher, jnp.zeros((1, size, size, 3)))

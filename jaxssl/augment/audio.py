@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxssl.augment.views import View, Views
 from jaxssl.errors import InputError
 from jaxssl.ops.numerics import l2_normalize
+from jaxssl.ops.spectrogram import heard_samples
 
 
 def crop_wave(key: jax.Array, wave: jax.Array, *, samples: int) -> jax.Array:
@@ -38,8 +39,7 @@ def crop_wave(key: jax.Array, wave: jax.Array, *, samples: int) -> jax.Array:
       f"A crop of {samples} samples out of a wave of {len(wave)}; pass at least 1 and"
       " no more than there are."
     )
-  own = jnp.max(jnp.where(wave != 0.0, 1 + jnp.arange(len(wave)), 0))
-  last = jnp.maximum(own - samples, 0)
+  last = jnp.maximum(heard_samples(wave) - samples, 0)
   start = jax.random.randint(key, (), 0, last + 1)
   return jax.lax.dynamic_slice(wave, (start,), (samples,))
 

@@ -32,7 +32,7 @@ from jaxssl.data.sources import (
 )
 from jaxssl.data.tones import tones
 from jaxssl.errors import InputError, nearest
-from jaxssl.ops.spectrogram import frame_samples, log_mel
+from jaxssl.ops.spectrogram import frame_samples, heard_samples, log_mel
 
 EXTENSIONS = (".flac", ".wav")
 TIME_BINS, BANDS = 5, 32  # of the features that need no net
@@ -224,9 +224,7 @@ def _points(rate, window):
 
 def _own_frames(waves, length, hop, frames):
   """How many frames each wave has before the zeros at its end, int32 [batch]."""
-  places = 1 + jnp.arange(waves.shape[1])
-  samples = jnp.max(jnp.where(waves != 0.0, places, 0), axis=1)
-  return jnp.clip(1 + (samples - length) // hop, 1, frames)
+  return jnp.clip(1 + (heard_samples(waves) - length) // hop, 1, frames)
 
 
 def _shares(own, frames):

@@ -31,7 +31,9 @@ PROTOCOLS = {
 USUAL = tuple(name for name in PROTOCOLS if name != "nearest")  # without asking
 PER_CLASS = (1, 5, 10)
 COLUMNS = (
-  *(("knn", "kNN"), ("nearest", "1-NN"), ("linear", "linear")),
+  ("knn", "kNN"),
+  ("nearest", "1-NN"),
+  ("linear", "linear"),
   ("clusters", "clusters"),
 )
 

@@ -67,7 +67,7 @@ from jaxssl.methods.roberta import roberta
 from jaxssl.methods.rotation import rotation, rotation_sampled
 from jaxssl.methods.sasrec import sasrec, sasrec_scores
 from jaxssl.methods.scarf import scarf
-from jaxssl.methods.seed import Teacher, seed
+from jaxssl.methods.seed import Teacher, seed, teacher_width
 from jaxssl.methods.siglip import siglip
 from jaxssl.methods.simclr import simclr
 from jaxssl.methods.simcse import simcse
@@ -178,6 +178,7 @@ __all__ = [
   "table_denoising",
   "tcn",
   "tcn_multi_view",
+  "teacher_width",
   "tico",
   "vae",
   "vicreg",

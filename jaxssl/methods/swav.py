@@ -99,7 +99,9 @@ def swav(
     scores = [x @ rows.T for x in z]
     if extra.queue is None:
       check_balanced(z[0])
-    old = [None] * ASSIGNING if extra.queue is None else stop_gradient(extra.queue)
+      old = [None] * ASSIGNING
+    else:
+      old = stop_gradient(extra.queue)
     codes = [
       _codes(scores[i], old[i], rows, step >= queue_start, epsilon, iterations)
       for i in range(ASSIGNING)

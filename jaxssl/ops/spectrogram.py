@@ -57,6 +57,16 @@ def frame_count(samples: int, *, length: int, hop: int) -> int:
   return 1 + (samples - length) // hop
 
 
+def heard_samples(wave: jax.Array) -> jax.Array:
+  """Returns how many samples there are before the zeros at the end, int32 [...].
+
+  Args:
+    wave: [..., samples].
+  """
+  places = 1 + jnp.arange(wave.shape[-1])
+  return jnp.max(jnp.where(wave != 0.0, places, 0), axis=-1)
+
+
 def stft(wave: jax.Array, *, length: int, hop: int, fft: int) -> jax.Array:
   """Short-time Fourier transform with a periodic Hann window, without padding.
 

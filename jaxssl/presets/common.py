@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import optax
 
-from jaxssl import models, ops, optim
+from jaxssl import methods, models, ops, optim, runs
 from jaxssl.core import Method
 from jaxssl.data import digits
 from jaxssl.errors import InputError, nearest
@@ -236,3 +236,18 @@ def digits_parts(
 
 
 digits_vit_parts = partial(digits_parts, warmup=0.1)  # ViTs start badly at full rate
+
+
+def open_teacher(folder: str, name: str) -> methods.Teacher:
+  """Returns the encoder of a finished run, frozen.
+
+  Args:
+    folder: of the run.
+    name: of the experiment that asks for it.
+
+  Raises:
+    InputError: without a folder, or if it holds no finished run.
+  """
+  if not folder:
+    raise InputError(f"{name} needs --teacher: the folder of a finished run.")
+  return methods.Teacher(*runs.load(folder))
