@@ -68,28 +68,30 @@ def measure(name: str, seed: int, folder: pathlib.Path, options: dict) -> None:
   experiment = registry.build(name, **settings)
   mesh = data_mesh(jax.devices()[:1])
   state, seconds = advance(experiment, mesh)
-  found = judge(experiment, state, mesh, method)
-  if name.endswith("imagenette"):
-    found["ridge"] = ridge(experiment.data)
-  found["seconds"] = seconds
-  path.write_text(json.dumps(found))
   if seed == 0:
     draw(name, experiment, state)
+  states = {"untrained": runs.make_init(experiment, mesh)(), "trained": state}
+  found = {"seconds": seconds, **judge(experiment, states, mesh, method)}
+  if name.endswith("imagenette"):
+    found["ridge"] = ridge(experiment.data)
+  path.write_text(json.dumps(found))  # fine-tuning may take longer than all of it
+  if method in MASKED:
+    for title, one in states.items():
+      found[title]["finetune"] = tuned(experiment, one)
+    path.write_text(json.dumps(found))
   print(seed, line(name, [found]), flush=True)
 
 
-def judge(experiment, state, mesh, method: str) -> dict:
+def judge(experiment, states, mesh, method: str) -> dict:
   """The rows of the trained and of the untrained encoder."""
   encode = runs.make_encode(experiment, mesh)
   found, protocols = {}, (*PROTOCOLS, *(["nearest"] if method == "bigan" else ()))
-  first = runs.make_init(experiment, mesh)()
-  for title, one in (("untrained", first), ("trained", state)):
+  for title, one in states.items():
     variables = runs.variables_of(one)
     features = lambda x, v=variables: encode(v, x)
-    row = evals.evaluate_row("", features, experiment.data, protocols=protocols)
-    if method in MASKED:
-      row["finetune"] = tuned(experiment, one)
-    found[title] = row
+    found[title] = evals.evaluate_row(
+      "", features, experiment.data, protocols=protocols
+    )
   return found
 
 
