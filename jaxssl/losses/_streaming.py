@@ -108,8 +108,9 @@ def _dense(rule, queries, query_tags, columns):
 
 def _logits(rule, queries, query_tags, columns):
   """Logits [rows, columns] and their two masks; padding is in neither mask."""
-  down = jax.tree.map(lambda tag: tag[:, None], query_tags)
-  across = jax.tree.map(lambda tag: tag[None, :], columns.tags)
+  # Arrays of JAX, lest constant tags make the masks constants of the program.
+  down = jax.tree.map(lambda tag: jnp.asarray(tag)[:, None], query_tags)
+  across = jax.tree.map(lambda tag: jnp.asarray(tag)[None, :], columns.tags)
   counted, positive = rule(down, across)
   real = columns.real[None, :]
   return _product(queries, columns.vectors.T), counted & real, positive & real

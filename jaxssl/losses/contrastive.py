@@ -10,6 +10,7 @@ a multiple of the number of devices keeps every block spread over all of them.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxssl.errors import InputError
 from jaxssl.losses._checks import (
@@ -51,7 +52,7 @@ def nt_xent(
   """
   _check_views(z_a, z_b, temperature, block_size)
   z, tags = _both_views(z_a, z_b, temperature)
-  return _attract(_other_samples, z, z, tags, block_size)
+  return _by_view(_attract(_other_samples, z, z, tags, block_size))
 
 
 def decoupled_nt_xent(
@@ -80,7 +81,7 @@ def decoupled_nt_xent(
   """
   _check_views(z_a, z_b, temperature, block_size)
   z, tags = _both_views(z_a, z_b, temperature)
-  return _attract(_other_groups, z, z, tags, block_size)
+  return _by_view(_attract(_other_groups, z, z, tags, block_size))
 
 
 def dclw(
@@ -114,8 +115,8 @@ def dclw(
   check_positive(sigma=sigma)
   z, tags = _both_views(z_a, z_b, temperature)
   terms = row_terms(_other_groups, z, z, tags, tags, block_size=block_size)
-  weights = jnp.tile(_positive_weights(z_a, z_b, sigma), 2)
-  return terms.log_partition - weights * terms.positive_sum
+  weights = jnp.repeat(_positive_weights(z_a, z_b, sigma), 2)
+  return _by_view(terms.log_partition - weights * terms.positive_sum)
 
 
 def supcon(
@@ -263,13 +264,20 @@ def _everything(rows, columns):
 
 
 def _both_views(z_a, z_b, temperature):
-  z = jnp.concatenate([_scaled(z_a, temperature), _scaled(z_b, temperature)])
-  rows = jnp.arange(z.shape[0])
-  return z, Tags(sample=rows, group=rows % z_a.shape[0])
+  """Rows of both views in turns, so that none changes its device on a mesh."""
+  z = jnp.stack([_scaled(z_a, temperature), _scaled(z_b, temperature)], axis=1)
+  z = z.reshape(-1, z.shape[-1])
+  rows = np.arange(z.shape[0])  # constants: nothing to gather for the columns
+  return z, Tags(sample=rows, group=rows // 2)
+
+
+def _by_view(rows):
+  """Values of `_both_views`' rows as those of the first view, then of the second."""
+  return rows.reshape(-1, 2).T.reshape(-1)
 
 
 def _rows(x):
-  rows = jnp.arange(x.shape[0])
+  rows = np.arange(x.shape[0])
   return Tags(sample=rows, group=rows)
 
 

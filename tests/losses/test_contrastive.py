@@ -287,6 +287,14 @@ def rows_over_devices():
   return NamedSharding(mesh, PartitionSpec("data"))
 
 
+@pytest.mark.parametrize("name", [*VIEWS, "info_nce"])
+def test_masks_are_not_constants_of_the_program(name):
+  arrays = normal(name, rows=64)
+  loss = jax.jit(lambda *arrays: call(name, arrays, temperature=0.5))
+  constants = loss.trace(*arrays).jaxpr.consts
+  assert sum(np.size(x) for x in constants) < 64 * 64
+
+
 def test_blocks_bound_the_memory_of_each_device_of_a_mesh():
   """Contiguous blocks would gather all rows at every step: 22 MiB instead of 6."""
   compiled = compiled_gradient("nt_xent", 8192, 128, rows_over_devices())
