@@ -361,19 +361,28 @@ def plan_command(argv: Sequence[str]) -> None:
   settings, axes = registry.on_slice(entry, args.topology)
   settings = parse_settings(entry, plan.without_data(settings), rest, {})
   mesh = make_mesh(args.mesh or axes, plan.devices_of(args.topology))
-  make = lambda batch: plan.plan(
+  make = lambda batch, work: plan.plan(
     registry.build(args.name, **{**settings, "batch": batch}),
     mesh,
     topology=args.topology,
+    work=work,
   )
-  made = make(settings["batch"])
-  print(json.dumps(made._asdict()) if args.json else plan.as_text(made))
-  if args.find_batch or not made.fits:
-    most = args.find_batch or settings["batch"]
-    unit = mesh.size * settings["accumulate"]
-    rows, _ = plan.largest_batch(make, unit=unit, most=most)
+  made, found = make(settings["batch"], True), {}
+  if not args.json:
+    print(plan.as_text(made))
+  if args.find_batch or made.fits is False:
+    examples = len(registry.build(args.name, **settings).data.train)
+    most = min(args.find_batch or settings["batch"], examples)
+    rows, _ = plan.largest_batch(
+      lambda batch: make(batch, False),
+      unit=mesh.size * settings["accumulate"],
+      most=most,
+    )
+    found = {"largest_batch": rows}
     print(f"largest batch that fits, up to {most:,}: {rows:,}", file=sys.stderr)
-  if not made.fits:
+  if args.json:
+    print(json.dumps({**made._asdict(), **found}))
+  if made.fits is False:
     raise InputError(f"{args.name} does not fit; see above.")
 
 

@@ -151,7 +151,8 @@ def _axis(mesh, name, x, least):
     return None
   fits = [i for i, size in enumerate(x.shape) if size % shards == 0]
   if name.rpartition("/")[2] in ROWS:
-    return 0 if 0 in fits else None
+    rows = max(x.ndim - 2, 0)  # of several queues of rows, [queues, rows, dim]
+    return rows if rows in fits else None
   if not fits or math.prod(x.shape) < least:
     return None
   return max(fits, key=lambda i: (x.shape[i], -i))
@@ -179,11 +180,12 @@ def bytes_per_device(shardings: PyTree, state: PyTree) -> int:
   return sum(jax.tree.leaves(jax.tree.map(size, shardings, state)))
 
 
-def check_rows(rows: int, mesh: Mesh) -> None:
-  """Raises `InputError` unless `rows` split evenly over the mesh."""
-  if rows % mesh.size:
-    fit = max(rows - rows % mesh.size, mesh.size)
+def check_rows(rows: int, mesh: Mesh, *, parts: int = 1) -> None:
+  """Raises `InputError` unless `parts` micro-batches split evenly over the mesh."""
+  unit = mesh.size * parts
+  if rows % unit:
+    each = f"in {parts} parts " if parts > 1 else ""
     raise InputError(
-      f"A batch of {rows} does not divide over {mesh.size} devices; use a multiple "
-      f"of {mesh.size}, such as {fit}."
+      f"A batch of {rows} does not divide {each}over {mesh.size} devices; use a "
+      f"multiple of {unit}, such as {max(rows - rows % unit, unit)}."
     )

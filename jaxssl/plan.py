@@ -32,7 +32,7 @@ BLANK = {
 
 
 class Chip(NamedTuple):
-  """Published figures of one chip, as JAX counts devices.
+  """Published figures of one chip, which JAX counts as one device.
 
   Attributes:
     flops: bfloat16 multiply-adds times two, a second.
@@ -46,17 +46,31 @@ class Chip(NamedTuple):
 
 
 CHIPS = {
-  "v4": Chip(137.5e12, 614e9, 16 * GIB),  # JAX sees a megacore as one; half here
+  "v4": Chip(275e12, 1228e9, 32 * GIB),
   "v5e": Chip(197e12, 819e9, 16 * GIB),
-  "v5p": Chip(229.5e12, 1382.5e9, 47.5 * GIB),
+  "v5p": Chip(459e12, 2765e9, 95 * GIB),
   "v6e": Chip(918e12, 1640e9, 32 * GIB),
 }
+TPUS = {  # what JAX calls them
+  "TPU v4": "v4",
+  "TPU v5 lite": "v5e",
+  "TPU v5e": "v5e",
+  "TPU v5": "v5p",
+  "TPU v5p": "v5p",
+  "TPU v6 lite": "v6e",
+  "TPU v6e": "v6e",
+}
+KNOWN = (
+  f"Known are {', '.join(CHIPS)} with a shape: v5e:4x4, v6e:16x16, v4:2x2x4, v5p:4x4x4."
+)
 GPUS = {
   "A100": Chip(312e12, 2039e9, 80 * GIB),
   "H100": Chip(989e12, 3350e9, 80 * GIB),
   "H200": Chip(989e12, 4800e9, 141e9),
 }
 COSTS = ("batch", "accumulate", "precision", "remat")  # settings that a plan repeats
+MEMORY = ("argument_bytes", "temporary_bytes", "output_bytes")
+TIMES = ("compute", "memory", "step", "epoch", "run")
 TURNS = 4  # micro-batches that are compiled one after the other, at most
 KINDS = (
   "all-reduce",
@@ -79,7 +93,8 @@ class Plan(NamedTuple):
     accumulate: micro-batches of a step.
     precision: compute type of the encoder.
     remat: what the encoder computes twice.
-    fits: whether the compiler could place it in the chip's memory.
+    fits: whether the compiler could place it in the chip's memory; None if that isn't
+      known.
     exceeds_bytes: by how much it doesn't fit; 0 where it does.
     argument_bytes: the state and the batch.
     temporary_bytes: activations and other intermediate arrays.
@@ -93,6 +108,8 @@ class Plan(NamedTuple):
     epoch_seconds: of an epoch at that rate.
     run_seconds: of the whole run at that rate.
     collectives: kind -> {"count": int, "bytes": int}.
+
+  Where the compiler refuses, what it didn't give is 0, and the times are None.
   """
 
   experiment: str
@@ -102,7 +119,7 @@ class Plan(NamedTuple):
   accumulate: int
   precision: str
   remat: str
-  fits: bool
+  fits: bool | None
   exceeds_bytes: int
   argument_bytes: int
   temporary_bytes: int
@@ -136,14 +153,15 @@ def devices_of(topology: str) -> Sequence[Any]:
   kind, _, shape = topology.partition(":")
   if kind not in CHIPS or not re.fullmatch(r"\d+x\d+(x\d+)?", shape):
     raise InputError(
-      f"There is no topology '{topology}'.{nearest(kind, CHIPS)} Known are "
-      f"{', '.join(CHIPS)} with a shape: v5e:4x4, v6e:16x16, v4:2x2x4, v5p:4x4x4."
+      f"There is no topology '{topology}'.{nearest(kind, CHIPS)} {KNOWN}"
     )
   os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # there is no TPU to ask
+  os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")  # nor one to share
   from jax.experimental import topologies
 
+  cores = {"chip_config_name": "megacore"} if kind == "v4" else {}  # two are a device
   try:
-    return topologies.get_topology_desc(topology, platform="tpu").devices
+    return topologies.get_topology_desc(topology, platform="tpu", **cores).devices
   except Exception as error:
     raise InputError(_no_topology(topology, error)) from error
 
@@ -152,9 +170,12 @@ def _no_topology(topology, error):
   try:
     import libtpu  # noqa: F401
   except ImportError:
-    return "Plans for TPUs need their compiler (Linux, x86-64): pip install libtpu."
+    return (
+      "Plans for TPUs need their compiler (Linux, x86-64): pip install libtpu, or "
+      "jaxssl's extra [tpu]."
+    )
   first = str(error).strip().splitlines()[:1]
-  return f"The compiler knows no slice {topology}: {' '.join(first)}"
+  return f"The compiler knows no slice {topology}: {' '.join(first)} {KNOWN}"
 
 
 def chip_of(device: Any, topology: str) -> Chip | None:
@@ -162,7 +183,25 @@ def chip_of(device: Any, topology: str) -> Chip | None:
   if topology:
     return CHIPS[topology.partition(":")[0]]
   kind = getattr(device, "device_kind", "")
-  return next((chip for name, chip in GPUS.items() if name in kind), None)
+  if kind in TPUS:
+    return CHIPS[TPUS[kind]]
+  words = kind.replace("-", " ").split()
+  return next((chip for name, chip in GPUS.items() if name in words), None)
+
+
+def memory_of(mesh: Mesh, topology: str) -> float | None:
+  """Returns the bytes that a step may take on a device of a mesh; None if not known.
+
+  Of devices that are here, what JAX may allocate (three quarters of a GPU, unless told
+  otherwise); of a processor its share of this machine's memory.
+  """
+  device = mesh.devices.flat[0]
+  if topology:
+    return CHIPS[topology.partition(":")[0]].memory
+  if device.platform == "cpu":
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return whole / len(jax.local_devices())
+  return (device.memory_stats() or {}).get("bytes_limit")
 
 
 def without_data(settings: dict[str, Any]) -> dict[str, Any]:
@@ -171,32 +210,34 @@ def without_data(settings: dict[str, Any]) -> dict[str, Any]:
   return settings if shape is None else {**settings, "data": f"blank:{shape}"}
 
 
-def plan(experiment: Experiment, mesh: Mesh, *, topology: str = "") -> Plan:
+def plan(
+  experiment: Experiment, mesh: Mesh, *, topology: str = "", work: bool = True
+) -> Plan:
   """Compiles the run's step for a mesh and reads what it takes.
 
   Args:
     experiment: from `registry.build`.
     mesh: of the devices of `devices_of`.
     topology: what these were named by.
+    work: whether FLOPs, bytes and collectives matter; without, a step of several
+      micro-batches is compiled once and not twice, and they are those of one.
 
   Returns:
-    The plan; where the compiler refuses for lack of memory, `fits` is False and the
-    figures that it didn't give are 0.
+    The plan; where the compiler refuses for lack of memory, `fits` is False.
 
   Raises:
     InputError: if the batch doesn't divide over the mesh, or `--seeds` doesn't work.
   """
-  check_rows(experiment.run.batch // experiment.run.accumulate, mesh)
+  check_rows(experiment.run.batch, mesh, parts=experiment.run.accumulate)
   seeds.check(experiment, mesh)
-  chip = chip_of(mesh.devices.flat[0], topology)
   lowered = lower(experiment, mesh)
   try:
     compiled = lowered.compile()
   except jax.errors.JaxRuntimeError as error:
-    return _refused(experiment, mesh, topology, chip, str(error))
-  loops = experiment.run.accumulate > 1 and not _on_cpu(mesh)
-  work = _work_of_turns(experiment, mesh) if loops else _work(compiled)
-  return _plan(experiment, mesh, topology, chip, {**_memory(compiled), **work})
+    return _refused(experiment, mesh, topology, str(error))
+  loops = work and experiment.run.accumulate > 1 and not _on_cpu(mesh)
+  found = _work_of_turns(experiment, mesh) if loops else _work(compiled)
+  return _plan(experiment, mesh, topology, {**_memory(compiled), **found})
 
 
 def _work_of_turns(experiment, mesh):
@@ -263,20 +304,19 @@ def _work(compiled):
   }
 
 
-def _plan(experiment, mesh, topology, chip, found):
-  parts = ("argument_bytes", "temporary_bytes", "output_bytes")
-  needed = sum(found[name] for name in parts)
-  memory = chip.memory if chip else None
+def _plan(experiment, mesh, topology, found):
+  needed = sum(found[name] for name in MEMORY)
+  memory = memory_of(mesh, topology)
   exceeds = int(max(0, needed - memory)) if memory else 0
   return Plan(
     experiment=experiment.name,
     topology=topology or _here(mesh),
     mesh=dict(mesh.shape),
     **{n: getattr(experiment.run, n) for n in COSTS},
-    fits=not exceeds,
+    fits=not exceeds if memory else None,
     exceeds_bytes=exceeds,
     memory_bytes=memory,
-    **_roofline(experiment, chip, found),
+    **_roofline(experiment, chip_of(mesh.devices.flat[0], topology), found),
     **found,
   )
 
@@ -286,39 +326,41 @@ def _here(mesh):
 
 
 def _roofline(experiment, chip, found):
-  names = ("compute", "memory", "step", "epoch", "run")
   if chip is None:
-    return {f"{name}_seconds": None for name in names}
+    return {f"{name}_seconds": None for name in TIMES}
   compute = found["flops"] / chip.flops
   memory = found["bytes_accessed"] / chip.bandwidth
   step, run = max(compute, memory), experiment.run
   epoch = steps_per_epoch(examples=len(experiment.data.train), batch=run.batch)
   values = (compute, memory, step, step * epoch, step * run.steps)
-  return {f"{n}_seconds": x for n, x in zip(names, values, strict=True)}
+  return {f"{n}_seconds": x for n, x in zip(TIMES, values, strict=True)}
 
 
 REFUSED = ("RESOURCE_EXHAUSTED", "Ran out of memory", "out of memory")
 SIZES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
-def _refused(experiment, mesh, topology, chip, message):
+def _refused(experiment, mesh, topology, message):
   """The plan of a step that the compiler can't place; raises for other errors."""
   if not any(word in message for word in REFUSED):
     raise InputError(f"The step does not compile: {message.splitlines()[0]}")
-  names = ("argument_bytes", "temporary_bytes", "output_bytes")
-  empty = {**dict.fromkeys(names, 0), "flops": 0.0, "bytes_accessed": 0.0}
-  made = _plan(experiment, mesh, topology, chip, {**empty, "collectives": {}})
-  used = _size_after("Used ", message)
-  over = _size_after("Exceeded hbm capacity by ", message)
-  if over is None and used is not None and chip is not None:
-    over = used - chip.memory
+  empty = {**dict.fromkeys(MEMORY, 0), "flops": 0.0, "bytes_accessed": 0.0}
+  made = _plan(experiment, mesh, topology, {**empty, "collectives": {}})
+  used = _size_in(r"(?:Used |temporaries \()SIZE", message)
+  room = _size_in(r"(?: of |available HBM \()SIZE", message) or made.memory_bytes
+  over = _size_in(r"Exceeded hbm capacity by SIZE", message)
+  if over is None and used and room:
+    over = used - room
   return made._replace(
-    fits=False, exceeds_bytes=int(over or 1), temporary_bytes=int(used or 0)
+    fits=False,
+    exceeds_bytes=int(max(over or 1, 1)),
+    temporary_bytes=int(used or 0),
+    **{f"{name}_seconds": None for name in TIMES},
   )
 
 
-def _size_after(words, message):
-  found = re.search(re.escape(words) + r"([0-9.]+)([KMGT]?)", message)
+def _size_in(pattern, message):
+  found = re.search(pattern.replace("SIZE", r"([0-9.]+)([KMGT]?)\b"), message)
   return None if found is None else float(found[1]) * SIZES[found[2]]
 
 
@@ -384,6 +426,10 @@ def as_text(plan: Plan) -> str:
     f"{plan.experiment} on {plan.topology} ({axes}): batch {plan.batch:,}, "
     f"{rows:,} a chip{parts}, {plan.precision}, remat {plan.remat}",
     _verdict(plan),
+  ]
+  if not plan.flops:  # the compiler refused it
+    return "\n".join(lines)
+  lines += [
     f"memory a chip: {_size(plan.argument_bytes)} arguments, "
     f"{_size(plan.temporary_bytes)} temporaries, {_size(plan.output_bytes)} output",
     f"work a chip: {plan.flops:.3g} FLOPs, {plan.bytes_accessed:.3g} bytes a step; "
@@ -398,16 +444,16 @@ def as_text(plan: Plan) -> str:
 
 
 def _verdict(plan):
+  if plan.fits is None:
+    return "memory of this device: not known"
   if not plan.fits:
     return f"does NOT fit: {_size(plan.exceeds_bytes)} too many"
-  if plan.memory_bytes is None:
-    return "memory of this device: not known"
   used = plan.argument_bytes + plan.temporary_bytes + plan.output_bytes
   return f"fits: {_size(used)} of {_size(plan.memory_bytes)}"
 
 
 def _times(plan):
-  if plan.step_seconds is None or not plan.fits:
+  if plan.step_seconds is None or plan.fits is False:
     return []
   bound = "memory" if plan.memory_seconds >= plan.compute_seconds else "arithmetic"
   return [

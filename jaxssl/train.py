@@ -119,7 +119,7 @@ def _finish(experiment, out, state, mesh, say):
 def check(experiment: Experiment, mesh: Mesh) -> None:
   """Raises `InputError` for what cannot work, by tracing a step; computes nothing."""
   rows = experiment.run.batch
-  check_rows(rows // experiment.run.accumulate, mesh)
+  check_rows(rows, mesh, parts=experiment.run.accumulate)
   seeds.check(experiment, mesh)
   experiment.data.kind.check(runs.example_batch(experiment, 1)["input"])
   batch = jax.eval_shape(lambda: runs.example_batch(experiment, rows))
@@ -164,11 +164,13 @@ class Trainer:
     with stop_signals() as stopped, chunked as chunks, self.profile:
       for steps, args in chunks:
         self.profile.before(step, state)
-        state, metrics = self.feed.advance(self._refreshed(state, step), *args)
+        with jax.profiler.StepTraceAnnotation("train", step_num=step):
+          state, metrics = self.feed.advance(self._refreshed(state, step), *args)
         step += steps
         self._after(step, state, metrics)
         if step < stop and (signum := self._asked_to_stop(step, stopped)):
           self._interrupt(step, state, metrics, signum)
+      jax.block_until_ready(state.params)
     self.checkpoints.wait()
     return state
 
@@ -291,6 +293,8 @@ class Profile:
     return self
 
   def __exit__(self, *exception):
+    if self.folder and self.done <= self.WARM:
+      self.say(f"No trace: the run ended within its {self.WARM} warm-up dispatches.")
     self._stop()
 
   def before(self, step: int, state: core.TrainState) -> None:

@@ -38,6 +38,8 @@ def test_the_largest_axis_that_divides_is_split():
 
 def test_a_queue_is_split_by_rows_or_not_at_all():
   assert specs()["queue"] == P("fsdp")
+  several = state_shardings(MESH, {"queue": jnp.zeros((2, 4, 64))})
+  assert several["queue"].spec == P(None, "fsdp")
   assert specs()["bank"] == P()
 
 

@@ -2,6 +2,9 @@
 
 import json
 import pathlib
+import sys
+import types
+from typing import NamedTuple
 
 import jax
 import pytest
@@ -11,6 +14,7 @@ from jaxssl.data import open_data
 from jaxssl.errors import InputError
 from jaxssl.mesh import make_mesh
 
+MESH = make_mesh("data=8")
 TOY = str(pathlib.Path(__file__).parent / "toy.py") + ":toy"
 
 
@@ -87,17 +91,28 @@ def test_what_the_compiler_refuses_does_not_fit():
     "RESOURCE_EXHAUSTED: Ran out of memory in memory space hbm. Used 17.20G of 15.75G "
     "hbm. Exceeded hbm capacity by 1.45G."
   )
-  made = plan._refused(
-    registry.build(TOY), make_mesh("data=8"), "v5e:2x4", plan.CHIPS["v5e"], message
-  )
-  assert not made.fits
+  made = plan._refused(registry.build(TOY), MESH, "v5e:2x4", message)
+  assert made.fits is False
   assert made.exceeds_bytes == int(1.45 * 2**30)
-  assert "does NOT fit: 1.4 GiB too many" in plan.as_text(made)
+  assert made.temporary_bytes == int(17.2 * 2**30)
+  assert made.step_seconds is None and made.run_seconds is None
+  assert plan.as_text(made).endswith("does NOT fit: 1.4 GiB too many")
+
+
+def test_the_compilers_other_way_of_refusing_is_understood():
+  message = (
+    "RESOURCE_EXHAUSTED: Ran out of memory on HBM, the total memory required for HLO "
+    "temporaries (43.16G) exceeds available HBM (15.75G)."
+  )
+  made = plan._refused(registry.build(TOY), MESH, "v5e:2x4", message)
+  assert made.fits is False
+  assert made.exceeds_bytes == pytest.approx((43.16 - 15.75) * 2**30, abs=2)
+  assert made.temporary_bytes == int(43.16 * 2**30)
 
 
 def test_another_error_of_the_compiler_is_no_lack_of_memory():
   with pytest.raises(InputError, match="does not compile: INTERNAL"):
-    plan._refused(registry.build(TOY), make_mesh("data=8"), "", None, "INTERNAL: x")
+    plan._refused(registry.build(TOY), MESH, "", "INTERNAL: x")
 
 
 @pytest.mark.parametrize(("limit", "found"), [(100, 96), (7, 0), (8, 8), (10**6, 128)])
@@ -120,12 +135,94 @@ def test_an_unknown_topology_lists_the_known(topology):
     plan.devices_of(topology)
 
 
-def test_without_libtpu_the_error_says_how_to_install_it():
-  try:
-    import libtpu  # noqa: F401
-  except ImportError:
-    with pytest.raises(InputError, match="pip install libtpu"):
-      plan.devices_of("v5e:4x4")
+def test_without_libtpu_the_error_says_how_to_install_it(monkeypatch):
+  from jax.experimental import topologies
+
+  def refuse(*_, **__):
+    raise RuntimeError("no plugin")
+
+  monkeypatch.setattr(topologies, "get_topology_desc", refuse)
+  monkeypatch.setitem(sys.modules, "libtpu", None)
+  with pytest.raises(InputError, match="pip install libtpu"):
+    plan.devices_of("v5e:4x4")
+
+
+def test_a_slice_that_does_not_exist_lists_the_known(monkeypatch):
+  from jax.experimental import topologies
+
+  def refuse(*_, **__):
+    raise RuntimeError("Invalid topology: 3x5")
+
+  monkeypatch.setattr(topologies, "get_topology_desc", refuse)
+  monkeypatch.setitem(sys.modules, "libtpu", types.ModuleType("libtpu"))
+  with pytest.raises(InputError, match=r"no slice v5e:3x5: Invalid .*Known are v4"):
+    plan.devices_of("v5e:3x5")
+
+
+@pytest.mark.parametrize("topology", ["v4:2x2x4", "v5e:2x2", "v5p:2x2x4", "v6e:2x2"])
+def test_every_kind_of_slice_makes_a_mesh(topology):
+  pytest.importorskip("libtpu")
+  devices = plan.devices_of(topology)
+  assert make_mesh("", devices).size == len(devices)
+
+
+def test_a_small_step_is_compiled_for_a_slice(capsys):
+  pytest.importorskip("libtpu")
+  assert cli.main(["plan", "simclr_digits", "--topology", "v5e:2x2", "--json"]) == 0
+  found = json.loads(capsys.readouterr().out)
+  assert found["fits"] and found["temporary_bytes"] < 2**30
+  assert found["step_seconds"] > 0
+  moved = {kind: x["count"] for kind, x in found["collectives"].items()}
+  assert set(moved) <= {"all-reduce", "all-gather", "reduce-scatter"}
+
+
+class Device(NamedTuple):
+  device_kind: str
+
+
+@pytest.mark.parametrize(
+  ("kind", "chip"),
+  [
+    ("TPU v5 lite", plan.CHIPS["v5e"]),
+    ("TPU v4", plan.CHIPS["v4"]),
+    ("NVIDIA H200", plan.GPUS["H200"]),
+    ("NVIDIA A100-SXM4-40GB", plan.GPUS["A100"]),
+    ("NVIDIA GH200 480GB", None),
+    ("cpu", None),
+  ],
+)
+def test_chips_that_are_here_are_known_by_name(kind, chip):
+  assert plan.chip_of(Device(kind), "") == chip
+
+
+def limited(monkeypatch, limit):
+  """Plans that fit up to a batch; the batches that are tried."""
+  tried = []
+
+  def make(experiment, mesh, *, topology, work):
+    rows = experiment.run.batch
+    tried.append(rows)
+    blank = plan._refused(experiment, mesh, topology, f"out of memory: Used {rows}G of")
+    return blank if rows > limit else blank._replace(fits=True, exceeds_bytes=0)
+
+  monkeypatch.setattr(plan, "plan", make)
+  return tried
+
+
+def test_a_step_that_does_not_fit_ends_the_command(monkeypatch, capsys):
+  limited(monkeypatch, limit=48)
+  assert cli.main(["plan", TOY, "--data", "host", "--batch", "128"]) == 2
+  said = capsys.readouterr()
+  assert "does NOT fit" in said.out and "too many" in said.out
+  assert "largest batch that fits, up to 128: 48" in said.err
+
+
+def test_a_larger_batch_is_looked_for_up_to_the_examples(monkeypatch, capsys):
+  tried = limited(monkeypatch, limit=10**6)
+  command = ["plan", TOY, "--data", "host", "--find-batch", "4096", "--json"]
+  assert cli.main(command) == 0
+  assert json.loads(capsys.readouterr().out)["largest_batch"] == 200
+  assert max(tried) == 200
 
 
 def test_blank_images_take_no_memory_and_stand_in_for_data():
