@@ -49,6 +49,11 @@ class Size(NamedTuple):
   rounds: int
 
 
+GOALS = {224: 5000, 32: 20_000}  # images/s, by the side of the views
+PEERS = {  # published, images/s on one H200: stable-pretraining's, lightly's
+  ("barlow_twins", "vit_small"): 870.9,
+  ("simclr", "resnet18"): 2013.0,
+}
 LARGE, SMALL = Size(256, 8192, 256, 224, 10, 5), Size(256, 50_000, 32, 32, 20, 5)
 TINY = Size(4, 8, 36, 32, 2, 1)
 
@@ -82,7 +87,7 @@ def experiment(method: Callable, name: str, size: Size, precision: str) -> Exper
     steps=10**6,
     batch=size.batch,
     precision=precision,
-    log_every=size.steps,
+    log_every=1000 * size.steps,  # steps that are logged measure features, too
     eval_every=size.steps,
     checkpoint_every=size.steps,
   )
@@ -151,6 +156,8 @@ def measure(method: Callable, name: str, size: Size, precision: str) -> list[str
     method.__name__,
     name,
     f"{size.batch / seconds:,.0f}",
+    f"{GOALS[size.view]:,}",
+    f"{PEERS.get((method.__name__, name), ''):}",
     f"{1e3 * seconds:.1f}",
     *shares,
     f"{alone / seconds:.0%}",
@@ -178,7 +185,8 @@ def main() -> None:
     size = TINY if options.quick else size
     rows.append(measure(method, name, size, options.precision))
     jax.clear_caches()
-  header = ["method", "encoder", "images/s", "ms a step", "of peak arithmetic"]
+  header = ["method", "encoder", "images/s", "goal", "peers on an H200", "ms a step"]
+  header += ["of peak arithmetic"]
   header += ["of peak bandwidth", "augmentation alone", "temporaries GiB"]
   page.write(
     options,

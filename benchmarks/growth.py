@@ -105,19 +105,11 @@ def by_devices(quick: bool) -> list[dict]:
 
 def by_seeds(quick: bool) -> list[list[float]]:
   """[seeds in one program, seconds of a step of all]."""
-  import jax
+  from jaxssl import registry
 
-  from jaxssl import core, registry, runs
-
-  made = registry.build("simclr_digits", batch=16 if quick else 128)
-  batch, found = runs.example_batch(made, made.run.batch), []
-  for seeds in SEEDS[quick]:
-    keys = jax.random.split(jax.random.key(0), seeds)
-    state = core.init_runs(made.method, made.tx, keys, batch)
-    step = jax.jit(core.step_runs(made.method, made.tx))
-    call = lambda step=step, state=state: jax.block_until_ready(step(state, batch))
-    found.append([seeds, seconds(call, ROUNDS[quick])])
-  return found
+  batch, rounds = 16 if quick else 128, ROUNDS[quick]
+  make = lambda n: registry.build("simclr_digits", batch=batch, seeds=n)
+  return [[n, seconds(stepper(make(n)), rounds)] for n in SEEDS[quick]]
 
 
 def first_step(quick: bool) -> dict[str, float]:

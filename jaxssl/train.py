@@ -121,6 +121,7 @@ def check(experiment: Experiment, mesh: Mesh) -> None:
   rows = experiment.run.batch
   check_rows(rows, mesh, parts=experiment.run.accumulate)
   seeds.check(experiment, mesh)
+  runs.placement(experiment, mesh)
   experiment.data.kind.check(runs.example_batch(experiment, 1)["input"])
   batch = jax.eval_shape(lambda: runs.example_batch(experiment, rows))
 

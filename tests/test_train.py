@@ -19,7 +19,7 @@ from jaxssl.checkpoint import Checkpoints
 from jaxssl.data import indices
 from jaxssl.errors import InputError
 from jaxssl.log import read_metrics
-from jaxssl.mesh import data_mesh
+from jaxssl.mesh import data_mesh, make_mesh
 from tests.damage import reads_damage
 
 TOY = str(pathlib.Path(__file__).parent / "toy.py") + ":toy"
@@ -273,3 +273,26 @@ def test_signals_are_left_alone_outside_the_main_thread():
   thread.start()
   thread.join()
   assert seen == [[]]
+
+
+def test_a_trace_is_written_of_warm_steps(tmp_path):
+  said, folder = [], tmp_path / "trace"
+  made = jaxssl.build(TOY, steps=10)
+  jaxssl.fit(made, tmp_path / "run", mesh=ONE, say=said.append, profile=folder)
+  assert list(folder.rglob("*.xplane.pb"))
+  assert any("Tracing from step 3" in line for line in said)
+
+
+def test_a_run_too_short_for_a_trace_says_so(tmp_path):
+  said, folder = [], tmp_path / "trace"
+  made = jaxssl.build(TOY, steps=3)
+  jaxssl.fit(made, tmp_path / "run", mesh=ONE, say=said.append, profile=folder)
+  assert not folder.exists()
+  assert any("No trace" in line for line in said)
+
+
+def test_a_pattern_that_splits_nothing_leaves_no_folder(tmp_path):
+  made = jaxssl.build(TOY, data="host")._replace(split={"params/nothing*": 0})
+  with pytest.raises(InputError, match="has a path like 'params/nothing"):
+    jaxssl.fit(made, tmp_path / "run", mesh=make_mesh("data=4,fsdp=2"))
+  assert not (tmp_path / "run").exists()
