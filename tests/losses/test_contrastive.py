@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxssl import losses, ops
+from jaxssl import losses, ops, plan
 from jaxssl.errors import InputError
 from tests import golden
 from tests.losses import common
@@ -293,6 +293,15 @@ def test_masks_are_not_constants_of_the_program(name):
   loss = jax.jit(lambda *arrays: call(name, arrays, temperature=0.5))
   constants = loss.trace(*arrays).jaxpr.consts
   assert sum(np.size(x) for x in constants) < 64 * 64
+
+
+@pytest.mark.parametrize("name", [*VIEWS, "info_nce"])
+def test_on_a_mesh_rows_are_gathered_once_and_change_no_device(name):
+  hlo = compiled_gradient(name, 64, None, rows_over_devices()).as_text()
+  found = plan.collectives(hlo)
+  assert set(found) == {"all-gather", "all-reduce"}
+  rows = 4 * 128 * (64 if name == "info_nce" else 2 * 64)
+  assert found["all-gather"]["bytes"] <= rows + 4 * 2 * 64  # and one value a row
 
 
 def test_blocks_bound_the_memory_of_each_device_of_a_mesh():
