@@ -55,8 +55,8 @@ def supcon(
     if len(labels) < 2:
       raise InputError("SupCon of one example has nothing apart; pass at least 2.")
     rows = contrast(
-      jnp.concatenate(z),
-      jnp.tile(labels, len(z)),
+      jnp.stack(z, axis=1).reshape(-1, z[0].shape[-1]),  # rows stay on their device
+      jnp.repeat(labels, len(z)),
       temperature=temperature,
       block_size=block_size,
     )
