@@ -68,8 +68,8 @@ class DataSet(NamedTuple):
     test: held-out examples, or None.
     classes: class names by label; empty where there are no labels.
     kind: what the examples are.
-    probe: the labelled data set that features are scored on, in the same form; None:
-      this one. Its sources may be `Parts`.
+    probe: the data set that features are scored and measured on, in the same form;
+      None: this one. Its sources may be `Parts`.
     like: (spec) -> another data set in the form of this one (its tokenizer, sampling
       rate or column moments); None: images.
     files: name -> text of what an encoder needs beside its weights, such as
@@ -157,7 +157,7 @@ class LazySource:
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-  """Labelled parts of examples: nodes of a graph, frames of a recording.
+  """Parts of examples: nodes of a graph, frames of a recording.
 
   A part's features are those that `encode(..., patches=True)` gives it.
 
@@ -165,23 +165,23 @@ class Parts:
     whole: the examples.
     row: position of each part's example in `whole`, int [n].
     part: position of each part in its example, int [n].
-    label: int32 [n].
+    label: int32 [n], or None where none are known.
   """
 
   whole: ArraySource
   row: np.ndarray
   part: np.ndarray
-  label: np.ndarray
+  label: np.ndarray | None
 
   resident = False
   skipped = ()
   files = ()
 
   def __len__(self) -> int:
-    return len(self.label)
+    return len(self.part)
 
   def __getitem__(self, indices: np.ndarray) -> Arrays:
-    return {"label": self.label[indices]}
+    return {} if self.label is None else {"label": self.label[indices]}
 
   def arrays(self) -> Arrays:
     """Raises an InputError: parts are not examples by themselves."""
@@ -189,8 +189,8 @@ class Parts:
 
   def some(self, indices: np.ndarray) -> "Parts":
     """Returns the parts at `indices`."""
-    fields = self.row[indices], self.part[indices], self.label[indices]
-    return Parts(self.whole, *fields)
+    label = None if self.label is None else self.label[indices]
+    return Parts(self.whole, self.row[indices], self.part[indices], label)
 
 
 def threads() -> int:

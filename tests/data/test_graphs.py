@@ -63,7 +63,8 @@ def test_dense_features_and_edges_in_columns_are_the_same(tmp_path):
   jax.tree.map(
     np.testing.assert_array_equal, one.train.data["input"], two.train.data["input"]
   )
-  assert two.probe is None
+  assert two.probe.train.part.tolist() == list(range(8))
+  assert two.probe.train.label is None and two.probe.test is None
 
 
 def test_a_folder_with_edges_features_and_labels(tmp_path):
