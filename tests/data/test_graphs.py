@@ -183,12 +183,17 @@ def test_bad_folders(tmp_path, what):
     graphs.open_graphs(folder(tmp_path, **TEXTS[what]))
 
 
+@pytest.mark.parametrize("name", ["edges", "features", "labels"])
+def test_files_that_are_not_utf_8(tmp_path, name):
+  spec = folder(tmp_path, edges="0,1\n", features="1\n2\n", labels="a\nb\n")
+  (tmp_path / f"{name}.csv").write_bytes(b"\xff\xfe")
+  with pytest.raises(InputError, match=rf"{name}\.csv is not text in UTF-8"):
+    graphs.open_graphs(spec)
+
+
 def test_nothing_there(tmp_path):
   with pytest.raises(InputError, match="no graphs at"):
     graphs.open_graphs(str(tmp_path / "none"))
-  (tmp_path / "edges.csv").write_bytes(b"\xff\xfe0,1")
-  with pytest.raises(InputError, match="UTF-8"):
-    graphs.open_graphs(str(tmp_path))
 
 
 def test_what_is_no_graph_is_refused():
