@@ -213,20 +213,24 @@ def in_memory(source: LazySource) -> ArraySource:
 
 
 def skipped_message(data: DataSet, *, shown: int = 5) -> str:
-  """Returns one line about what was left out, or "" if there is nothing.
+  """Returns one line about what was left out or cut, or "" if there is nothing.
+
+  It is about the data set and its probe.
 
   Args:
     data: a data set.
     shown: how many of the files are named.
   """
-  sources = [data.train] if data.test is None else [data.train, data.test]
+  probe = () if data.probe is None else (data.probe.train, data.probe.test)
+  sources = [s for s in (data.train, data.test, *probe) if s is not None]
   what = "unreadable image" if data.kind is IMAGES else "example"
   skipped = [line for source in sources for line in source.skipped]
+  done = "skipped or cut" if any(": cut to " in line for line in skipped) else "skipped"
   if not skipped:
     return ""
   more = f"; and {len(skipped) - shown} more" if len(skipped) > shown else ""
   return (
-    f"{data.name}: skipped {len(skipped)} {what}"
+    f"{data.name}: {done} {len(skipped)} {what}"
     f"{'s' if len(skipped) > 1 else ''}: {'; '.join(skipped[:shown])}{more}"
   )
 
