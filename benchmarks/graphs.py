@@ -1,13 +1,16 @@
-"""Methods on Cora and Citeseer, scored by the protocols of their papers.
+"""Methods on Cora and Citeseer by their papers' protocols, GraphCL on many graphs.
 
   python benchmarks/graphs.py --data FOLDER                  with cora.npz, citeseer.npz
   python benchmarks/graphs.py --data FOLDER --sets cora --methods dgi --seeds 0 1
+  python benchmarks/graphs.py --methods graphcl              needs no data
   python benchmarks/graphs.py --data FOLDER --quick          to try it
 
 Each method is its registered experiment with the papers' constants. DGI stops as its
 official code does, when the training loss has not fallen for 20 steps, and goes back to
-the best. One JSON file a run goes to `--runs` and is not made twice; the table of all
-goes to `benchmarks/results/graphs.md`.
+the best. GraphCL learns from the graphs of the digits, 1,297 to train on and 500 to
+test, by its experiment's own steps, and its features of a graph are scored by the
+library's protocols. One JSON file a run goes to `--runs` and is not made twice; the
+tables of all go to `benchmarks/results/graphs.md`.
 """
 
 import functools
@@ -21,12 +24,16 @@ import numpy as np
 import optax
 import page
 
-from jaxssl import core, registry, runs
+from jaxssl import core, evals, registry, runs
 from jaxssl.data.graphs import open_graphs
+from jaxssl.feeds import make_feed
+from jaxssl.mesh import data_mesh
 from jaxssl.ops import l2_normalize
 from jaxssl.train import use_compilation_cache
 
 METHODS, SETS = ("dgi", "graphmae", "grace"), ("cora", "citeseer")
+GRAPHCL = "graphcl"  # of many graphs
+WHOLE = ("few-label", "linear")  # what the features of whole graphs are scored by
 PATIENCE, LIMIT = 20, 1000  # steps of DGI without a lower loss; steps at most
 DECAYS = {"cora": 1e-4, "citeseer": 0.01}  # of GraphMAE's probe
 PROTOCOLS = {
@@ -208,35 +215,116 @@ def lines(method: str, chosen: str, found: list[dict]) -> list[tuple]:
   ]
 
 
+def measure_graphcl(seed: int, options) -> None:
+  """Trains and scores GraphCL on the graphs of the digits, unless its file is there."""
+  path = options.runs / f"{GRAPHCL}_{seed}.json"
+  if path.exists():
+    return
+  settings = {"steps": 3} if options.quick else {}
+  experiment = registry.build(f"{GRAPHCL}_graph", seed=seed, **settings)
+  mesh = data_mesh(jax.devices()[:1])
+  first, encode = runs.make_init(experiment, mesh)(), runs.make_encode(experiment, mesh)
+  state, seconds = train_graphcl(experiment, mesh)
+  found = {"steps": experiment.run.steps, "seconds": seconds}
+  for title, one in (("untrained", first), ("trained", state)):
+    features = functools.partial(encode, runs.variables_of(one))
+    found[title] = score_graphs(title, features, experiment.data)
+  path.write_text(json.dumps(found))
+  print(GRAPHCL, seed, round(seconds), found["trained"], flush=True)
+
+
+def train_graphcl(experiment: registry.Experiment, mesh):
+  """Returns the last state, and the seconds of the steps alone."""
+  feed, state = make_feed(experiment, mesh), runs.make_init(experiment, mesh)()
+  step = functools.partial(core.train_step, experiment.method, experiment.tx)
+  step = jax.jit(step).lower(state, feed.batch(0)).compile()
+  start = time.perf_counter()
+  for i in range(experiment.run.steps):
+    state, _ = step(state, feed.batch(i))
+  jax.block_until_ready(state.params)
+  return state, time.perf_counter() - start
+
+
+def score_graphs(title: str, encode, data) -> dict[str, float]:
+  """Accuracies of features of whole graphs, in percent, by the heads of the table."""
+  row = evals.evaluate_row(title, encode, data, protocols=WHOLE)
+  few = {_labels(count): mean for count, (mean, _) in row["few_label"].items()}
+  return few | {"linear": row["linear"]}
+
+
+def _labels(count):
+  return f"{count} label{'' if count == '1' else 's'}"
+
+
+def graphcl_table(options) -> str:
+  """The table of GraphCL, from the files of its seeds; "" if there are none."""
+  files = sorted(options.runs.glob(f"{GRAPHCL}_[0-9]*.json"))
+  found = [json.loads(file.read_text()) for file in files]
+  if not found:
+    return ""
+  data = open_graphs("digit_graphs")
+  floor = score_graphs("floor", data.kind.raw, data)
+  cells = lambda title: [_cell([f[title][n] for f in found]) for n in floor]
+  steps, seconds = (
+    f"{np.mean([f[n] for f in found]):.0f}" for n in ("steps", "seconds")
+  )
+  rows = [
+    ("mean of the nodes' features", *(f"{x:.1f}" for x in floor.values()), "", "", ""),
+    (f"{GRAPHCL}, untrained", *cells("untrained"), "", "", len(found)),
+    (f"**{GRAPHCL}**", *cells("trained"), steps, seconds, len(found)),
+  ]
+  header = ("features", *floor, "steps", "seconds", "seeds")
+  notes = "\n".join(f"- {evals.PROTOCOLS[name]}." for name in WHOLE)
+  return f"## The digits, a graph each\n\n{page.table(header, rows)}\n\n{notes}"
+
+
 def _cell(values):
   return f"{np.mean(values):.1f} ± {np.std(values):.1f}"
 
 
 def main() -> None:
   """Trains what is missing and writes the page."""
-  parser = page.parser(__doc__, "graphs")
-  parser.add_argument("--data", type=pathlib.Path, required=True)
-  parser.add_argument("--sets", nargs="+", choices=SETS, default=SETS)
-  parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
-  parser.add_argument("--seeds", nargs="+", type=int, default=range(5))
-  parser.add_argument("--runs", type=pathlib.Path)
-  options = parser.parse_args()
-  if options.runs is None:
-    options.runs = pathlib.Path("runs", "graphs_quick" if options.quick else "graphs")
+  options = _options()
   options.runs.mkdir(parents=True, exist_ok=True)
   use_compilation_cache()
   for seed in options.seeds[:1] if options.quick else options.seeds:
-    for chosen in options.sets:
-      for method in options.methods:
+    for method in options.methods:
+      if method == GRAPHCL:
+        measure_graphcl(seed, options)
+        continue
+      for chosen in options.sets:
         measure(f"{method}_{chosen}", seed, options)
+  write(options)
+
+
+def _options():
+  parser = page.parser(__doc__, "graphs")
+  methods = (*METHODS, GRAPHCL)
+  parser.add_argument("--data", type=pathlib.Path, help="for all methods but graphcl")
+  parser.add_argument("--sets", nargs="+", choices=SETS, default=SETS)
+  parser.add_argument("--methods", nargs="+", choices=methods, default=methods)
+  parser.add_argument("--seeds", nargs="+", type=int, default=range(5))
+  parser.add_argument("--runs", type=pathlib.Path)
+  options = parser.parse_args()
+  if options.data is None and set(options.methods) & set(METHODS):
+    parser.error(f"--data is needed for {', '.join(METHODS)}")
+  if options.runs is None:
+    options.runs = pathlib.Path("runs", "graphs_quick" if options.quick else "graphs")
+  return options
+
+
+def write(options) -> None:
+  """Writes the page of what the folder of the runs holds."""
   notes = "\n".join(f"- {name}: {text}." for name, text in PROTOCOLS.items())
   intro = (
-    "# Graphs\n\nTest accuracy of node features in percent, mean ± deviation over the "
-    f"seeds of the encoder. Seconds: the steps alone.\n\n{notes}"
+    "# Graphs\n\nTest accuracy in percent, mean ± deviation over the seeds of the "
+    "encoder. Seconds: the steps alone."
   )
   stop = f"DGI stops after {PATIENCE} steps without a lower training loss."
-  parts = [table(chosen, options) for chosen in options.sets]
-  page.write(options, intro, *parts, stop, page.conditions())
+  of_nodes = [f"Of the nodes of one graph:\n\n{notes}", stop] if options.data else []
+  tables = [table(chosen, options) for chosen in options.sets if options.data]
+  parts = [*of_nodes, *tables, graphcl_table(options)]
+  page.write(options, intro, *filter(None, parts), page.conditions())
 
 
 if __name__ == "__main__":

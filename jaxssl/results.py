@@ -23,6 +23,7 @@ from jaxssl.registry import Experiment
 
 PyTree = Any
 LOOK_TRAIN, LOOK_TEST = 4096, 1024  # images of a look while training
+LEAST_JUDGED = 3  # examples: fewer are on one line, whatever the encoder
 AUGMENTS = ("views", "light", "none")  # of a fine-tuning
 REPORT_TEST = 1000  # images of the map and of the neighbours
 
@@ -32,7 +33,8 @@ def make_look(experiment: Experiment, mesh: Mesh) -> Callable[[core.TrainState],
 
   It reads at most 4,096 training and 1,024 test images, spread evenly over the data
   set; kNN is there only if both have labels. A `warning` is a sentence that is there
-  only if the features are collapsing. Of several seeds these are means, and `knn_std`.
+  only if the features, of 3 examples or more, are collapsing. Of several seeds these
+  are means, and `knn_std`.
   """
   scored, run = experiment.data.scored, experiment.run
   encode = runs.make_encode(experiment, mesh)
@@ -46,7 +48,7 @@ def make_look(experiment: Experiment, mesh: Mesh) -> Callable[[core.TrainState],
     found = {n: float(x) for n, x in measures.items() if n != "possible_rank"}
     if test is not None and np.isfinite(bank).all():
       found["knn"] = _knn(bank, labels, *features(test), scored)
-    return found, evals.verdict(measures)
+    return found, evals.verdict(measures) if len(bank) >= LEAST_JUDGED else None
 
   def look(state):
     looks = [look_at(v) for v in seeds.each(run, runs.variables_of(state))]
@@ -233,7 +235,6 @@ def write_report(
   variables = seeds.pick(experiment.run, runs.variables_of(state))
   features, labels = _features(encode, variables, shown)
   metrics = read_metrics(out / "metrics.jsonl")
-  queries = np.linspace(0, len(features) - 1, 8).astype(int)
   return report.write(
     out,
     title=f"{experiment.name} ({out})",
@@ -245,11 +246,20 @@ def write_report(
     embedding=features,
     labels=labels,
     examples=_tiles(scored.kind, shown),
-    neighbours=report.neighbours_of(features, queries=queries, k=8),
+    neighbours=_neighbours(features),
     classes=scored.classes,
     environment=environment(metrics),
     notes=notes(experiment, metrics),
   )
+
+
+def _neighbours(features):
+  """Eight rows and the eight nearest to each; fewer, or None, where there are few."""
+  k = min(8, len(features) - 1)
+  if k < 1:
+    return None
+  queries = np.unique(np.linspace(0, len(features) - 1, 8).astype(int))
+  return report.neighbours_of(features, queries=queries, k=k)
 
 
 def _shares(out):

@@ -16,7 +16,7 @@ import pytest
 import jaxssl
 from jaxssl import core, feeds, results, runs, train
 from jaxssl.checkpoint import Checkpoints
-from jaxssl.data import indices
+from jaxssl.data import ArraySource, DataSet, indices
 from jaxssl.errors import InputError
 from jaxssl.log import read_metrics
 from jaxssl.mesh import data_mesh, make_mesh
@@ -296,3 +296,29 @@ def test_a_pattern_that_splits_nothing_leaves_no_folder(tmp_path):
   with pytest.raises(InputError, match="has a path like 'params/nothing"):
     jaxssl.fit(made, tmp_path / "run", mesh=make_mesh("data=4,fsdp=2"))
   assert not (tmp_path / "run").exists()
+
+
+def test_a_graph_without_labels_ends_with_a_report(tmp_path):
+  folder = tmp_path / "ring"
+  folder.mkdir()
+  lines = [f"{i},{(i + 1) % 12}\n" for i in range(12)] + ["0,5\n", "2,9\n"]
+  (folder / "edges.csv").write_text("".join(lines))
+  said, settings = [], {"data": str(folder), "width": 8, "steps": 2, "log_every": 1}
+  experiment = jaxssl.build("dgi_graph", **settings)
+  result = jaxssl.fit(experiment, tmp_path / "run", mesh=ONE, say=said.append)
+  page = (tmp_path / "run" / "report.html").read_text()
+  assert "12 test examples" in page  # the map is of the nodes
+  assert "no test split" in result.table.reason
+  assert "put test/" not in "\n".join(said)
+
+
+@pytest.mark.parametrize("rows", (1, 2, 5))
+def test_so_few_examples_that_each_has_few_neighbours(tmp_path, rows):
+  images = np.random.default_rng(rows).integers(0, 256, (rows, 8, 8, 1), np.uint8)
+  data = DataSet("few", ArraySource({"input": images}), None, ())
+  experiment = jaxssl.build(TOY, batch=1, steps=2, log_every=1, eval_every=1)
+  said, out = [], tmp_path / "run"
+  jaxssl.fit(experiment._replace(data=data), out, mesh=ONE, say=said.append)
+  page = (out / "report.html").read_text()
+  assert ("No neighbours were given." in page) == (rows == 1)
+  assert rows > 2 or "collapsing" not in "\n".join(said)

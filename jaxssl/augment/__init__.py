@@ -87,7 +87,7 @@ from jaxssl.augment.recipes import (
   vicreg_cifar_view,
 )
 from jaxssl.augment.sounding import Moment, sounding_window, window_views
-from jaxssl.augment.spans import Spans, masked_frames, span_mask
+from jaxssl.augment.spans import Spans, masked_frames, span_mask, span_mask_of
 from jaxssl.augment.table import changed, corrupt_cells, corrupt_columns, scarf_views
 from jaxssl.augment.text import MaskedText, bert_mask, mask_tokens, roberta_mask
 from jaxssl.augment.tiles import (
@@ -210,6 +210,7 @@ __all__ = [
   "solarize",
   "sounding_window",
   "span_mask",
+  "span_mask_of",
   "spec_augment",
   "subgraph",
   "swav_views",

@@ -226,7 +226,13 @@ def spec_augment(
   return frames(second, bands(first, spectrum))
 
 
-def alter_frames(key: jax.Array, spectrum: jax.Array, mask: jax.Array) -> jax.Array:
+def alter_frames(
+  key: jax.Array,
+  spectrum: jax.Array,
+  mask: jax.Array,
+  *,
+  own: jax.Array | None = None,
+) -> jax.Array:
   """Mockingjay's alteration of masked frames (arXiv 1910.12638, section 2.2).
 
   All masked frames of a spectrogram together: set to 0 with probability 0.8, replaced
@@ -236,15 +242,19 @@ def alter_frames(key: jax.Array, spectrum: jax.Array, mask: jax.Array) -> jax.Ar
     key: PRNG key.
     spectrum: [frames, bands, channels].
     mask: bool [frames], True where masked.
+    own: bool [frames], True for the frames of the recording, which come first: others
+      replace none; None: all are.
 
   Returns:
     The shape of `spectrum`.
   """
   _check_spectrum(spectrum, 0, 1, 1.0)
+  count = len(spectrum) if own is None else jnp.maximum(own.sum(), 1)
   key_which, key_distance = jax.random.split(key)
   drawn = jax.random.uniform(key_which)
-  distance = jax.random.randint(key_distance, (), 1, max(len(spectrum), 2))
-  moved = jnp.where(drawn < 0.9, jnp.roll(spectrum, -distance, axis=0), spectrum)
+  distance = jax.random.randint(key_distance, (), 1, jnp.maximum(count, 2))
+  ahead = (jnp.arange(len(spectrum)) + distance) % count
+  moved = jnp.where(drawn < 0.9, spectrum[ahead], spectrum)
   altered = jnp.where(drawn < 0.8, jnp.zeros_like(spectrum), moved)
   return jnp.where(mask.reshape(-1, *[1] * (spectrum.ndim - 1)), altered, spectrum)
 
@@ -282,6 +292,8 @@ def cola_views(*, samples: int, noise: float = 0.001, speed: float = 1.0) -> Vie
 def rolled_view(*, most: float = 6.0) -> View:
   """Audio-MAE's view: the wave rolled by any distance, louder or quieter.
 
+  The zeros at the end of a short recording stay there: what is before them is rolled.
+
   Args:
     most: decibels of the loudest and, negative, of the quietest.
 
@@ -291,10 +303,19 @@ def rolled_view(*, most: float = 6.0) -> View:
 
   def view(key: jax.Array, wave: jax.Array) -> jax.Array:
     first, second = jax.random.split(key)
-    moved = time_shift(first, wave, most=len(wave) // 2)
+    moved = _roll_heard(first, wave, most=len(wave) // 2)
     return jnp.clip(gain(second, moved, least=-most, most=most), -1.0, 1.0)
 
   return view
+
+
+def _roll_heard(key, wave, *, most):
+  """`time_shift` of what is before the zeros at the end."""
+  _check_wave(wave)
+  heard = jnp.maximum(heard_samples(wave), 1)
+  places = jnp.arange(len(wave))
+  source = (places - jax.random.randint(key, (), -most, most + 1)) % heard
+  return wave[jnp.where(places < heard, source, places)]
 
 
 def _check_wave(wave):

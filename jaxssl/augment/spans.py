@@ -63,10 +63,40 @@ def span_mask(key: jax.Array, *, frames: int, span: int, start: float) -> Spans:
     InputError: as `masked_frames`.
   """
   count = masked_frames(frames, span=span, start=start)
+  turn = _turns(key, frames, span)
+  index = jnp.sort(jnp.argsort(turn, stable=True)[:count]).astype(jnp.int32)
+  return Spans(jnp.zeros(frames, bool).at[index].set(True), index)
+
+
+def span_mask_of(
+  key: jax.Array, own: jax.Array, *, span: int, start: float
+) -> jax.Array:
+  """`span_mask` of a sequence that is padded: the same share of its own frames.
+
+  Args:
+    key: PRNG key.
+    own: bool [frames], True for the frames that are there, which come first.
+    span: frames of a span.
+    start: share of the frames that spans start from.
+
+  Returns:
+    bool [frames], True where masked; at least one of the own frames is not.
+
+  Raises:
+    InputError: as `masked_frames`.
+  """
+  frames = len(own)
+  share = 1.0 - (1.0 - start) ** span
+  counts = [max(0, min(round(n * share), n - 1)) for n in range(frames)]
+  counts = [*counts, masked_frames(frames, span=span, start=start)]
+  turn = jnp.where(own, _turns(key, frames, span), 2 * frames)
+  rank = jnp.argsort(jnp.argsort(turn, stable=True), stable=True)
+  return (rank < jnp.asarray(counts)[own.sum()]) & own
+
+
+def _turns(key, frames, span):
+  """When each frame is masked: the place in a random order of its first span."""
   order = jax.random.permutation(key, frames - span + 1)
   late = jnp.full(span - 1, frames, order.dtype)
   order = jnp.concatenate([late, order, late])
-  covered = jnp.stack([order[i : i + frames] for i in range(span)])
-  turn = jnp.min(covered, axis=0)  # the first span that a frame is in
-  index = jnp.sort(jnp.argsort(turn, stable=True)[:count]).astype(jnp.int32)
-  return Spans(jnp.zeros(frames, bool).at[index].set(True), index)
+  return jnp.min(jnp.stack([order[i : i + frames] for i in range(span)]), axis=0)

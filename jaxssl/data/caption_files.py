@@ -81,9 +81,10 @@ def captioned_folder(path: str | os.PathLike, *, size: int) -> Splits:
 
   The table is `captions.csv`, `captions.tsv` or `captions.jsonl` in the folder, UTF-8.
   Its columns (or keys) are `file`, relative to the folder, and `caption`; an image may
-  have several rows. If there are `split` ("train" or "test") and `label` (a name),
-  they are used. Images without a caption, rows without an image and images that can't
-  be decoded are left out and named in `skipped`.
+  have several rows, or in .jsonl a list of captions, null for none. If there are
+  `split` ("train" or "test") and `label` (a name), they are used. Images without a
+  caption, rows without an image and images that can't be decoded are left out and named
+  in `skipped`.
 
   Args:
     path: the folder.
@@ -266,8 +267,21 @@ def _json_rows(path, text):
     except json.JSONDecodeError as error:
       raise InputError(f"{path}, line {number}: no JSON: {error}") from error
     _check_columns(path, f"line {number}", row if isinstance(row, dict) else ())
-    rows.append({name: str(value) for name, value in row.items()})
+    captions = _json_captions(row["caption"], f"{path}, line {number}")
+    plain = {name: "" if value is None else str(value) for name, value in row.items()}
+    rows += [plain | {"caption": caption} for caption in captions]
   return rows
+
+
+def _json_captions(value, where):
+  """The captions of a line of JSON: one string, several, or none."""
+  captions = value if isinstance(value, list) else ["" if value is None else value]
+  if wrong := [c for c in captions if not isinstance(c, str)]:
+    raise InputError(
+      f"{where}: caption holds {json.dumps(wrong[0])}; it is a string, a list of "
+      "strings, or null"
+    )
+  return captions or [""]
 
 
 def _check_columns(path, where, columns):

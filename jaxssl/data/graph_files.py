@@ -215,11 +215,15 @@ def read_numbers(path: pathlib.Path) -> np.ndarray:
   return np.asarray(lines, np.float64)
 
 
-def _lines(path):
+def _read(path):
   try:
-    text = path.read_text(encoding="utf-8")
+    return path.read_text(encoding="utf-8")
   except UnicodeDecodeError as error:
     raise InputError(f"{path} is not text in UTF-8: {error}.") from error
+
+
+def _lines(path):
+  text = _read(path)
   for mark in ",;\t":
     text = text.replace(mark, " ")
   lines = [line.split() for line in text.split("\n")]
@@ -241,7 +245,7 @@ def _whole(numbers, path):
 
 def _labels(path):
   """Labels of any words as integers; an empty line or -1 is no label."""
-  words = [line.strip() for line in path.read_text(encoding="utf-8").split("\n")]
+  words = [line.strip() for line in _read(path).split("\n")]
   words = words[:-1] if words and not words[-1] else words
   if words and words[0] in ("label", "labels", "y"):
     words = words[1:]

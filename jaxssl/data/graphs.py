@@ -36,7 +36,8 @@ def open_graphs(spec: str, *, normalize: bool = False) -> DataSet:
       on Cora and Citeseer do.
 
   Returns:
-    The data set. Of one graph `train` is one row, and `probe` has its labelled nodes.
+    The data set. Of one graph `train` is one row, and `probe` has its labelled nodes;
+    all of its nodes, without labels, where there are fewer than two classes.
 
   Raises:
     InputError: if there is no such data, or it is no graph.
@@ -117,7 +118,10 @@ def _one_graph(name, inputs, listed):
   whole = ArraySource({"input": inputs})
   kind = graph_kind(listed.labels)
   if listed.labels is None or listed.labels.max(initial=-1) < 1:
-    return DataSet(name, whole, None, (), kind)
+    every = np.arange(inputs.nodes.shape[1], dtype=np.int32)
+    nodes = Parts(whole, np.zeros_like(every), every, None)
+    probe = DataSet(f"nodes of {name}", nodes, None, (), kind)
+    return DataSet(name, whole, None, (), kind, probe=probe)
   labels = listed.labels.astype(np.int32)
   train, test = listed.split or public_split(labels)
   parts = [_nodes(whole, rows, labels) for rows in (train, test)]

@@ -64,7 +64,7 @@ def item_csv(path: str | os.PathLike, *, length: int = 50) -> Items:
   number, or a date as 2024-05-31 or 2024-05-31T12:00. Without times the order of the
   lines counts. Lines with another number of fields, empty ones of user or item and
   times that are none are left out, named and counted; so are users with one item, who
-  have nothing before it.
+  have nothing before it, and histories that are cut.
 
   Args:
     path: the file; fields are separated by commas, in .tsv files by tabs.
@@ -86,7 +86,8 @@ def item_csv(path: str | os.PathLike, *, length: int = 50) -> Items:
   names = tuple(sorted({item for items in users.values() for item in items}))
   number = {name: i for i, name in enumerate(names, 1)}
   rows = [[number[item] for item in items] for items in users.values()]
-  data = _data_set(path.stem, rows, names, length, (*skipped, *more))
+  skipped = (*skipped, *more, *_cuts(users, length))
+  data = _data_set(path.stem, rows, names, length, skipped)
   return Items(data, names)
 
 
@@ -226,6 +227,14 @@ def _data_set(name, rows, names, length, skipped):
   test = ArraySource({"input": histories, "label": last})
   files = {"items.txt": "\n".join(names) + "\n"}
   return DataSet(name, train, test, (), item_kind(names), files=files)
+
+
+def _cuts(users, length):
+  """A line on each history, all items but the last, that doesn't fit into a row."""
+  counts = [(user, len(items) - 1) for user, items in users.items()]
+  return [
+    f"user {u}: cut to the last {length} of {n} items" for u, n in counts if n > length
+  ]
 
 
 def _check_length(length):

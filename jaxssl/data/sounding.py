@@ -16,7 +16,14 @@ import numpy as np
 from jaxssl.data.audio import Form, audio_kind, check_waves, fit_wave, read_recording
 from jaxssl.data.kinds import Kind
 from jaxssl.data.sources import ArraySource, DataSet, digits
-from jaxssl.data.video import VIDEO_FILES, check_clips, raw_pixels, video_kind, videos
+from jaxssl.data.video import (
+  VIDEO_FILES,
+  check_clips,
+  frames_a_second,
+  raw_pixels,
+  video_kind,
+  videos,
+)
 from jaxssl.errors import InputError, nearest
 from jaxssl.ops.spectrogram import log_mel
 
@@ -55,8 +62,9 @@ def open_sounding(
   Args:
     spec: "bouncing_digits", or a folder with pairs: NAME.wav or NAME.flac beside a
       folder NAME of frames or a video file NAME.mp4 (or another of `VIDEO_FILES`). A
-      pair is cut into clips that don't overlap; recordings without a picture, and
-      those that are too short or cannot be read, are left out and named.
+      pair is cut into clips that don't overlap; recordings without a picture, video
+      files of another frame rate, and what is too short or cannot be read, are left
+      out and named.
     frames: of a clip.
     size: side of the frames in pixels.
     rate: samples a second that recordings are brought to; a multiple of `frame_rate`.
@@ -280,6 +288,8 @@ def _pair(path, frames, size, rate, frame_rate):
   picture = next((p for p in beside if p.exists()), None)
   if picture is None:
     raise InputError("no frames or video of that name beside it")
+  if not picture.is_dir():
+    _check_rate(frames_a_second(picture), frame_rate)
   clips = videos(picture, size=size, frames=frames).train
   clips = clips[np.arange(len(clips))]["input"]
   each, recording = frames * rate // frame_rate, read_recording(path)
@@ -289,3 +299,14 @@ def _pair(path, frames, size, rate, frame_rate):
     raise InputError(f"the sound is shorter than a clip of {each / rate:g} s")
   wave = fit_wave(recording, Form(rate, count * each))
   return Sounding(clips[:count], wave.reshape(count, each))
+
+
+def _check_rate(found, frame_rate):
+  """Raises InputError if sound and picture would drift apart by more than 1 %.
+
+  A file that doesn't say its rate says 0.
+  """
+  if found and abs(found / frame_rate - 1) > 0.01:
+    raise InputError(
+      f"{found:g} frames a second, not {frame_rate}; pass --frame-rate {found:.0f}"
+    )

@@ -68,8 +68,8 @@ class DataSet(NamedTuple):
     test: held-out examples, or None.
     classes: class names by label; empty where there are no labels.
     kind: what the examples are.
-    probe: the labelled data set that features are scored on, in the same form; None:
-      this one. Its sources may be `Parts`.
+    probe: the data set that features are scored and measured on, in the same form;
+      None: this one. Its sources may be `Parts`.
     like: (spec) -> another data set in the form of this one (its tokenizer, sampling
       rate or column moments); None: images.
     files: name -> text of what an encoder needs beside its weights, such as
@@ -157,7 +157,7 @@ class LazySource:
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-  """Labelled parts of examples: nodes of a graph, frames of a recording.
+  """Parts of examples: nodes of a graph, frames of a recording.
 
   A part's features are those that `encode(..., patches=True)` gives it.
 
@@ -165,23 +165,23 @@ class Parts:
     whole: the examples.
     row: position of each part's example in `whole`, int [n].
     part: position of each part in its example, int [n].
-    label: int32 [n].
+    label: int32 [n], or None where none are known.
   """
 
   whole: ArraySource
   row: np.ndarray
   part: np.ndarray
-  label: np.ndarray
+  label: np.ndarray | None
 
   resident = False
   skipped = ()
   files = ()
 
   def __len__(self) -> int:
-    return len(self.label)
+    return len(self.part)
 
   def __getitem__(self, indices: np.ndarray) -> Arrays:
-    return {"label": self.label[indices]}
+    return {} if self.label is None else {"label": self.label[indices]}
 
   def arrays(self) -> Arrays:
     """Raises an InputError: parts are not examples by themselves."""
@@ -189,8 +189,8 @@ class Parts:
 
   def some(self, indices: np.ndarray) -> "Parts":
     """Returns the parts at `indices`."""
-    fields = self.row[indices], self.part[indices], self.label[indices]
-    return Parts(self.whole, *fields)
+    label = None if self.label is None else self.label[indices]
+    return Parts(self.whole, self.row[indices], self.part[indices], label)
 
 
 def threads() -> int:
@@ -213,20 +213,24 @@ def in_memory(source: LazySource) -> ArraySource:
 
 
 def skipped_message(data: DataSet, *, shown: int = 5) -> str:
-  """Returns one line about what was left out, or "" if there is nothing.
+  """Returns one line about what was left out or cut, or "" if there is nothing.
+
+  It is about the data set and its probe.
 
   Args:
     data: a data set.
     shown: how many of the files are named.
   """
-  sources = [data.train] if data.test is None else [data.train, data.test]
+  probe = () if data.probe is None else (data.probe.train, data.probe.test)
+  sources = [s for s in (data.train, data.test, *probe) if s is not None]
   what = "unreadable image" if data.kind is IMAGES else "example"
   skipped = [line for source in sources for line in source.skipped]
+  done = "skipped or cut" if any(": cut to " in line for line in skipped) else "skipped"
   if not skipped:
     return ""
   more = f"; and {len(skipped) - shown} more" if len(skipped) > shown else ""
   return (
-    f"{data.name}: skipped {len(skipped)} {what}"
+    f"{data.name}: {done} {len(skipped)} {what}"
     f"{'s' if len(skipped) > 1 else ''}: {'; '.join(skipped[:shown])}{more}"
   )
 

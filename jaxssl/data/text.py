@@ -195,6 +195,11 @@ def probe_set(spec: str, train: str, test: str, form: Callable) -> DataSet | Non
   return first._replace(test=second.train)
 
 
+def text_name(corpus: Corpus, i: int) -> str:
+  """What messages call a text of a corpus: its file, or its place."""
+  return corpus.files[i] if corpus.files else f"{corpus.name}, text {i + 1}"
+
+
 def _same_classes(train, test):
   """Gives the test texts the numbers that the labels have in the training texts."""
   unknown = set(test.classes) - set(train.classes)

@@ -19,6 +19,7 @@ from jaxssl.data.text import (
   probe_set,
   read_text,
   sentences,
+  text_name,
 )
 from jaxssl.data.tokenizers import SPECIAL, Tokenizer, train_tokenizer
 from jaxssl.errors import InputError, nearest
@@ -140,7 +141,7 @@ def examples(form: Form, corpus: Corpus) -> DataSet:
   tokens = form.tokenizer.encode(corpus.texts)
   room = form.length - 2 * marked
   cut = tuple(
-    f"{_name(corpus, i)}: cut to {room} of its {len(t)} tokens"
+    f"{text_name(corpus, i)}: cut to {room} of its {len(t)} tokens"
     for i, t in enumerate(tokens)
     if len(t) > room
   )
@@ -244,7 +245,3 @@ def _like(form, spec):
     return examples(form, corpus)
   lines = tuple(x for x in corpus.texts[0].split("\n") if x.strip())
   return examples(form, corpus._replace(texts=lines))
-
-
-def _name(corpus, i):
-  return corpus.files[i] if corpus.files else f"{corpus.name}, text {i + 1}"

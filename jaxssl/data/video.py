@@ -10,6 +10,7 @@ import pathlib
 import re
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -20,12 +21,19 @@ from PIL import Image, ImageOps
 
 from jaxssl.data.folders import EXTENSIONS, TEST_FOLDERS, decode_bytes, decode_image
 from jaxssl.data.kinds import Frames, Kind, check_images
-from jaxssl.data.sources import RESIDENT_BYTES, DataSet, LazySource, in_memory
+from jaxssl.data.sources import (
+  RESIDENT_BYTES,
+  ArraySource,
+  DataSet,
+  LazySource,
+  threads,
+)
 from jaxssl.errors import InputError
 from jaxssl.ops.numerics import to_float
 
 VIDEO_FILES = (".avi", ".gif", ".mkv", ".mov", ".mp4", ".webm")
 RATE = 25.0  # frames a second, where nothing says it
+PIECE = 16  # clips that a thread reads at a time
 SIDE = 16  # frames are shrunk to this before their pixels count as features
 
 
@@ -37,12 +45,15 @@ class Video(NamedTuple):
     label: number of its class, -1 if unknown.
     length: how many frames it has.
     read: int [n] -> these frames, uint8 [n, size, size, 3].
+    in_order: whether a frame costs all frames before it, as in a video file; all of
+      them were decoded then to count them.
   """
 
   name: str
   label: int
   length: int
   read: Callable[[np.ndarray], np.ndarray]
+  in_order: bool = False
 
 
 class _Split(NamedTuple):
@@ -147,7 +158,8 @@ def videos(
     frames: of a clip.
     stride: frames from one clip's start to the next one's; 0: clips don't overlap.
     every: a clip takes every so many frames.
-    resident_bytes: splits up to this size are kept in memory.
+    resident_bytes: splits up to this size are kept in memory. In larger ones each clip
+      of a video file is decoded from the start of its file: cut long files before.
 
   Returns:
     The data set; clips are uint8 [n, frames, size, size, 3].
@@ -223,7 +235,7 @@ def _opened(listed, size):
   for path, name, label in listed:
     try:
       length, read = _frames_of(path, size)
-      found.append(Video(name, label, length, read))
+      found.append(Video(name, label, length, read, in_order=not path.is_dir()))
     except InputError:
       raise  # imageio is missing: no file will open
     except Exception as error:  # decoders raise a dozen types for broken files
@@ -262,6 +274,10 @@ def _read_file(path, size, indices):
 
 def _decoded(path):
   """Yields the frames of a video file, uint8 [height, width, 3]."""
+  yield from _decoder(path).imiter(path, plugin="pyav", format="rgb24")
+
+
+def _decoder(path):
   try:
     import av  # noqa: F401  (what imageio decodes with)
     import imageio.v3
@@ -270,7 +286,20 @@ def _decoded(path):
       f"{path.name} is a video file, which imageio and PyAV decode, and they are not "
       "installed: pip install jaxssl[video]; or give its frames as images in a folder"
     ) from error
-  yield from imageio.v3.imiter(path, plugin="pyav", format="rgb24")
+  return imageio.v3
+
+
+def frames_a_second(path: pathlib.Path) -> float:
+  """Returns what a video file says of itself.
+
+  Raises:
+    InputError: if it cannot be read, or what decodes it is not installed.
+  """
+  decoder = _decoder(path)
+  try:
+    return float(decoder.immeta(path, plugin="pyav")["fps"])
+  except Exception as error:  # decoders raise a dozen types for broken files
+    raise InputError(_reason(error)) from error
 
 
 def _fitted(frame, size):
@@ -356,29 +385,56 @@ def _source(split, cut, size, resident_bytes, root):
     raise InputError(
       f"no clip of {cut.frames} frames in {root}; the first: {skipped[0]}"
     )
-  windows = [
-    (v, s) for v in long for s in range(0, v.length - cut.span + 1, cut.stride)
-  ]
+  starts = [np.arange(0, v.length - cut.span + 1, cut.stride) for v in long]
+  windows = [(v, s) for v, each in zip(long, starts, strict=True) for s in each]
   labels = np.array([video.label for video, _ in windows], np.int32)
 
+  known = lambda indices: {"label": labels[indices]} if labels[0] >= 0 else {}
+
   def read(indices):
-    clips = [_clip(*windows[i], cut) for i in indices]
-    known = {"label": labels[indices]} if labels[0] >= 0 else {}
-    return {"input": np.stack(clips)} | known
+    clips = [
+      _clips(cut, video, np.array([s])) for video, s in (windows[i] for i in indices)
+    ]
+    return {"input": np.concatenate(clips)} | known(indices)
 
-  source = LazySource(read, len(windows), tuple(skipped))
-  small = len(windows) * cut.frames * size * size * 3 <= resident_bytes
-  return in_memory(source) if small else source
+  if len(windows) * cut.frames * size * size * 3 > resident_bytes:
+    return LazySource(read, len(windows), tuple(skipped))
+  clips = _all_clips(cut, long, starts)
+  return ArraySource({"input": clips} | known(np.arange(len(clips))), tuple(skipped))
 
 
-def _clip(video, start, cut):
-  return video.read(start + cut.every * np.arange(cut.frames))
+def _clips(cut, video, starts):
+  """The clips of a video that begin at `starts`; each frame is read once."""
+  wanted = starts[:, None] + cut.every * np.arange(cut.frames)
+  frames, place = np.unique(wanted, return_inverse=True)
+  return video.read(frames)[place.reshape(wanted.shape)]
+
+
+def _all_clips(cut, videos, starts):
+  """Every clip of the videos, in threads; a file is decoded once, from its start."""
+  pieces = [
+    (video, part)
+    for video, each in zip(videos, starts, strict=True)
+    for part in np.array_split(each, 1 if video.in_order else -(-len(each) // PIECE))
+  ]
+  frame = videos[0].read(np.zeros(1, int))[0]
+  bounds = np.cumsum([0, *(len(part) for _, part in pieces)])
+  clips = np.empty((bounds[-1], cut.frames, *frame.shape), frame.dtype)
+
+  def fill(i):
+    clips[bounds[i] : bounds[i + 1]] = _clips(cut, *pieces[i])
+
+  with ThreadPoolExecutor(threads()) as pool:
+    list(pool.map(fill, range(len(pieces))))
+  return clips
 
 
 def _check_video(video, cut):
-  """Why there are no clips of this video, or None; reads all of it once."""
+  """Why there are no clips of this video, or None; reads all of it, if not yet read."""
   if video.length < cut.span:
     return f"{video.length} frames, a clip takes {cut.span}"
+  if video.in_order:
+    return None
   try:
     for start in range(0, video.length, 64):
       video.read(np.arange(start, min(start + 64, video.length)))

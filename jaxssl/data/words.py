@@ -24,6 +24,7 @@ from jaxssl.data.text import (
   paragraphs,
   probe_set,
   read_text,
+  text_name,
 )
 from jaxssl.errors import InputError
 from jaxssl.ops.sampling import keep_probability
@@ -211,13 +212,19 @@ def word_kind(vocabulary: Vocabulary) -> Kind:
 
 
 def _texts(vocabulary, corpus: Corpus) -> DataSet:
-  """Texts as rows of words, padded to the longest."""
-  longest = max(len(split_words(text)) for text in corpus.texts)
-  length = min(max(longest, 1), LONGEST)
-  arrays = {"input": word_rows(vocabulary, corpus.texts, length=length)}
+  """Texts as rows of words, padded to the longest; those that are cut are named."""
+  lists = [split_words(text) for text in corpus.texts]
+  length = min(max(1, *map(len, lists)), LONGEST)
+  ids = [vocabulary.ids(words) for words in lists]
+  cut = tuple(
+    f"{text_name(corpus, i)}: cut to {length} of its {len(row)} known words"
+    for i, row in enumerate(ids)
+    if len(row) > length
+  )
+  arrays = {"input": pad_rows([row[:length] for row in ids], length)}
   if corpus.labels is not None:
     arrays["label"] = corpus.labels
-  source = ArraySource(arrays, skipped=corpus.skipped, files=corpus.files)
+  source = ArraySource(arrays, skipped=corpus.skipped + cut, files=corpus.files)
   return DataSet(corpus.name, source, None, corpus.classes, word_kind(vocabulary))
 
 

@@ -35,7 +35,8 @@ def extract(
     InputError: if there is nothing to encode, or features have no dimension.
   """
   if isinstance(source, Parts):
-    return _extract_parts(encode, source, batch), source.label.astype(np.int32)
+    known = None if source.label is None else source.label.astype(np.int32)
+    return _extract_parts(encode, source, batch), known
   features, labels = [], []
   for start in range(0, _rows(source), batch):
     indices = np.arange(start, min(start + batch, _rows(source)))

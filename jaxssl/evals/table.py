@@ -211,10 +211,9 @@ def unusable(data_set: Any) -> str:
   """Returns why accuracies cannot be measured on a data set, or "" if they can."""
   scored = data_set.scored
   if scored.test is None or not len(scored.test):
-    return (
-      f"{scored.name} has no test split, so there is nothing to score: put test/ "
-      "beside train/ in a folder, or x_test and y_test into an .npz."
-    )
+    advice = ": put test/ beside train/ in a folder, or x_test and y_test into an .npz"
+    advice = advice if data_set.kind.name == "images" else ""
+    return f"{scored.name} has no test split, so there is nothing to score{advice}."
   if any("label" not in s[np.arange(1)] for s in (scored.train, scored.test)):
     return f"{scored.name} has no labels, so there is no accuracy to measure."
   return ""

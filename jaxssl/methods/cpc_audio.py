@@ -40,8 +40,9 @@ def cpc_audio(
 
   From the context at a frame, the predictor says what each of the next frames is, and
   the true one must score above `negatives` frames of the batch: any row, any time but
-  that of the context. The loss is the sum over the steps ahead of the mean over frames,
-  scores the mean over channels of the product, as in the official code.
+  that of the context; those drawn from padding are left out. The loss is the sum over
+  the steps ahead of the mean over frames, scores the mean over channels of the product,
+  as in the official code.
 
   Negatives of other speakers or recordings are told apart by voice and noise alone; the
   papers fill each batch from one speaker where that matters.
@@ -52,7 +53,7 @@ def cpc_audio(
       `models.StepPredictions`, or `models.StepTransformers`.
     views: (key, wave) -> waves, of which the first is used; 20,480 samples at 16 kHz in
       the papers.
-    negatives: for each frame, the same ones for all steps.
+    negatives: drawn for each frame, the same ones for all steps.
 
   Returns:
     The method; `encode` is the mean context over frames.
@@ -105,8 +106,9 @@ def cpc_audio(
     windows = [slice(k, k + last) for k in range(1, steps + 1)]
     ahead = jnp.stack([z[:, w] for w in windows], axis=2)
     own = jnp.stack([outputs.own[:, w] for w in windows], axis=2).astype(jnp.float32)
-    others = draw_frames(outputs.keys[0], z, frames=last, count=negatives)
-    scores = losses.cpc_audio_logits(predicted, ahead, others)
+    row, time = draw_frames(outputs.keys[0], z.shape[:2], frames=last, count=negatives)
+    scores = losses.cpc_audio_logits(predicted, ahead, z[row, time])
+    scores = _of_own(scores, outputs.own[row, time])
     rows = -jax.nn.log_softmax(scores)[..., 0]
     right = scores[..., 0] > jnp.max(scores[..., 1:], axis=-1)
     count = jnp.maximum(own.sum(axis=(0, 1)), 1.0)
@@ -117,23 +119,31 @@ def cpc_audio(
   return Method(init, forward, objective, siamese.encode_alone(encoder))
 
 
-def draw_frames(key: jax.Array, z: jax.Array, *, frames: int, count: int) -> jax.Array:
+def draw_frames(
+  key: jax.Array, shape: tuple[int, int], *, frames: int, count: int
+) -> tuple[jax.Array, jax.Array]:
   """Draws negatives for each frame: any row, any time but the frame's own.
 
   Args:
     key: PRNG key.
-    z: [batch, all frames, dim].
+    shape: rows of the batch, and all frames of each.
     frames: how many of the first frames need negatives.
     count: for each.
 
   Returns:
-    [batch, frames, count, dim].
+    Rows and times, int32 [rows, frames, count] each.
   """
   key_row, key_time = jax.random.split(key)
-  shape = (z.shape[0], frames, count)
-  row = jax.random.randint(key_row, shape, 0, z.shape[0])
-  shift = jax.random.randint(key_time, shape, 1, z.shape[1])
-  return z[row, (jnp.arange(frames)[None, :, None] + shift) % z.shape[1]]
+  drawn = (shape[0], frames, count)
+  row = jax.random.randint(key_row, drawn, 0, shape[0])
+  shift = jax.random.randint(key_time, drawn, 1, shape[1])
+  return row, (jnp.arange(frames)[None, :, None] + shift) % shape[1]
+
+
+def _of_own(scores, there):
+  """The scores, positive first, where negatives that aren't there count for nothing."""
+  others = jnp.where(there[:, :, None], scores[..., 1:], -jnp.inf)
+  return jnp.concatenate([scores[..., :1], others], axis=-1)
 
 
 def _first(views, key, batch):

@@ -124,16 +124,16 @@ class NodeBatchNorm(BatchNorm):
 
   mask: jax.Array | None = None
 
-  def _moments(self, x, shift):
+  def _moments(self, x):
     if self.mask is None:
-      return super()._moments(x, shift)
-    centred = jnp.where(self.mask[..., None], x - shift[None, None], 0.0)
-    count = jnp.broadcast_to(jnp.sum(self.mask, dtype=jnp.float32), shift.shape)
-    sums = jnp.stack([jnp.sum(centred, (0, 1)), jnp.sum(centred**2, (0, 1)), count])
+      return super()._moments(x)
+    x = jnp.where(self.mask[..., None], x, 0.0)
+    count = jnp.broadcast_to(jnp.sum(self.mask, dtype=jnp.float32), x.shape[-1:])
+    sums = jnp.stack([jnp.sum(x, (0, 1)), jnp.sum(x**2, (0, 1)), count])
     if self.axis_name is not None and not self.is_initializing():
       sums = jax.lax.psum(sums, self.axis_name)
     first, second = sums[:2] / jnp.maximum(sums[2:], 1.0)
-    return first + shift, jnp.maximum(second - first**2, 0.0)
+    return first, jnp.maximum(second - first**2, 0.0)
 
 
 class GIN(NodeEncoder):

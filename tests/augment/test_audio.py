@@ -91,6 +91,17 @@ def test_altered_frames():
   assert same.mean() == pytest.approx(0.1, abs=0.04)
 
 
+def test_altered_frames_are_never_of_padding():
+  spectrum = jnp.where(jnp.arange(12) < 7, jnp.arange(1.0, 13.0), -5.0)[:, None, None]
+  own, mask = jnp.arange(12) < 7, jnp.arange(12) < 3
+  alter = lambda k, x: augment.alter_frames(k, x, mask, own=own)
+  made = many(alter, spectrum, count=1000)
+  assert set(made[:, :3].ravel()) == set(range(8))  # 0, and the frames 1 to 7
+  everywhere = lambda k, x: augment.alter_frames(k, x, mask, own=own | True)
+  plain = lambda k, x: augment.alter_frames(k, x, mask)
+  np.testing.assert_array_equal(many(everywhere, spectrum), many(plain, spectrum))
+
+
 def test_views_of_cola_are_two_crops_of_unit_waves():
   anchor, positive = augment.cola_views(samples=10, noise=0.0)(KEY, WAVE)
   loud, _ = augment.cola_views(samples=10, noise=0.0)(KEY, 0.1 * WAVE)
@@ -125,6 +136,18 @@ def test_crops_of_cola_are_played_at_speeds_of_their_own():
 def test_rolled_view_stays_a_wave():
   made = many(augment.rolled_view(most=12.0), WAVE)
   assert made.shape == (200, 50) and np.abs(made).max() == 1.0
+
+
+def test_rolled_view_leaves_padding_at_the_end():
+  wave = jnp.where(jnp.arange(50) < 20, 0.01 * jnp.arange(1.0, 51.0), 0.0)
+  made = np.asarray(many(augment.rolled_view(most=0.0), wave))
+  assert (made[:, 20:] == 0.0).all()
+  starts = np.round(100 * made[:, 0]).astype(int) - 1
+  assert len(set(starts)) == 20
+  rolled = np.stack([np.roll(wave[:20], -start) for start in starts])
+  np.testing.assert_allclose(made[:, :20], rolled, rtol=1e-6)
+  whole = many(augment.rolled_view(most=0.0), wave + 0.1)
+  np.testing.assert_allclose(whole.sum(1), (wave + 0.1).sum(), rtol=1e-4)
 
 
 @pytest.mark.parametrize(

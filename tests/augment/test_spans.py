@@ -58,3 +58,22 @@ def test_masks_that_cannot_be_are_refused():
   for wrong in ({"span": 51}, {"start": 0.0}, {"span": 1, "start": 0.001}):
     with pytest.raises(InputError, match="Spans of"):
       augment.masked_frames(**{**OPTIONS, **wrong})
+
+
+def draw_of(own, rows=200):
+  """Masks of sequences of which the first frames are there."""
+  keys, there = jax.random.split(jax.random.key(0), rows), np.arange(50) < own
+  options = {"span": OPTIONS["span"], "start": OPTIONS["start"]}
+  mask = jax.vmap(lambda key: augment.span_mask_of(key, there, **options))(keys)
+  return np.asarray(mask)
+
+
+def test_of_a_whole_sequence_the_masks_are_the_same():
+  np.testing.assert_array_equal(draw_of(50), draw(rows=200).mask)
+
+
+@pytest.mark.parametrize(("own", "count"), [(30, 15), (5, 2), (2, 1), (1, 0), (0, 0)])
+def test_of_a_padded_sequence_the_share_is_of_its_own_frames(own, count):
+  made = draw_of(own)
+  assert not made[:, own:].any()
+  np.testing.assert_array_equal(made.sum(axis=1), count)

@@ -117,6 +117,30 @@ def test_bytes_that_are_no_utf8(tmp_path):
     data.open_captions(str(tmp_path), size=4, **OPTIONS)
 
 
+def test_captions_in_json_are_strings_lists_of_them_or_null(tmp_path):
+  given = {"a": "a cat", "b": None, "c": ["a cow", "cattle"], "d": []}
+  rows = [{"file": f"{n}.png", "caption": c, "label": None} for n, c in given.items()]
+  (tmp_path / "captions.jsonl").write_text("\n".join(map(json.dumps, rows)))
+  for name in given:
+    picture(tmp_path / f"{name}.png")
+  made = data.open_captions(str(tmp_path), size=4, **OPTIONS)
+  assert made.train.skipped == ("b.png: no caption", "d.png: no caption")
+  assert [sentences(made.train, made.kind, i) for i in range(2)] == [
+    ["a cat", "a cow"],
+    ["a cat", "cattle"],
+  ]
+  assert made.classes == ()
+
+
+@pytest.mark.parametrize("caption", [5, {"en": "a cat"}, ["a cat", None]])
+def test_captions_in_json_that_are_no_strings(tmp_path, caption):
+  picture(tmp_path / "a.png")
+  lines = [{"file": "a.png", "caption": "a cat"}, {"file": "a.png", "caption": caption}]
+  (tmp_path / "captions.jsonl").write_text("\n".join(map(json.dumps, lines)))
+  with pytest.raises(InputError, match="line 2: caption holds"):
+    data.open_captions(str(tmp_path), size=4, **OPTIONS)
+
+
 def test_lines_that_are_no_json(tmp_path):
   picture(tmp_path / "a.png")
   (tmp_path / "captions.jsonl").write_text('{"file": "a.png", "caption": "x"}\n{"f')

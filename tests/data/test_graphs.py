@@ -63,7 +63,8 @@ def test_dense_features_and_edges_in_columns_are_the_same(tmp_path):
   jax.tree.map(
     np.testing.assert_array_equal, one.train.data["input"], two.train.data["input"]
   )
-  assert two.probe is None
+  assert two.probe.train.part.tolist() == list(range(8))
+  assert two.probe.train.label is None and two.probe.test is None
 
 
 def test_a_folder_with_edges_features_and_labels(tmp_path):
@@ -182,12 +183,17 @@ def test_bad_folders(tmp_path, what):
     graphs.open_graphs(folder(tmp_path, **TEXTS[what]))
 
 
+@pytest.mark.parametrize("name", ["edges", "features", "labels"])
+def test_files_that_are_not_utf_8(tmp_path, name):
+  spec = folder(tmp_path, edges="0,1\n", features="1\n2\n", labels="a\nb\n")
+  (tmp_path / f"{name}.csv").write_bytes(b"\xff\xfe")
+  with pytest.raises(InputError, match=rf"{name}\.csv is not text in UTF-8"):
+    graphs.open_graphs(spec)
+
+
 def test_nothing_there(tmp_path):
   with pytest.raises(InputError, match="no graphs at"):
     graphs.open_graphs(str(tmp_path / "none"))
-  (tmp_path / "edges.csv").write_bytes(b"\xff\xfe0,1")
-  with pytest.raises(InputError, match="UTF-8"):
-    graphs.open_graphs(str(tmp_path))
 
 
 def test_what_is_no_graph_is_refused():

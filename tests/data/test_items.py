@@ -54,6 +54,9 @@ def test_of_long_histories_the_latest_items_stay(tmp_path):
   opened = items.item_csv(write(tmp_path, "user,item,time\n" + lines), length=3)
   row = opened.data.train.arrays()["input"][0]
   assert [opened.names[i - 1] for i in row] == ["5", "6", "7"]
+  assert opened.data.train.skipped == ("user u: cut to the last 3 of 8 items",)
+  whole = items.item_csv(tmp_path / "a.csv", length=8)
+  assert whole.data.train.skipped == ()
 
 
 def test_what_cannot_be_read_is_counted_and_named(tmp_path):

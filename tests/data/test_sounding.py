@@ -1,5 +1,7 @@
 """Clips with sound: bouncing digits, pairs of files, checks."""
 
+import sys
+import types
 import wave
 
 import jax.numpy as jnp
@@ -140,6 +142,26 @@ def test_pairs_of_a_folder(tmp_path):
   )
   again = data.like(str(tmp_path)).train.arrays()["input"]
   np.testing.assert_array_equal(again.wave, found.wave)
+
+
+@pytest.mark.parametrize(("fps", "clips"), [(8.0, 2), (7.95, 2), (25.0, 0), (0.0, 2)])
+def test_a_video_of_another_frame_rate_is_left_out(tmp_path, monkeypatch, fps, clips):
+  """With a stand-in for the decoder, which is an optional dependency."""
+  reader = types.SimpleNamespace(
+    imiter=lambda path, **options: np.zeros((9, 12, 12, 3), np.uint8),
+    immeta=lambda path, **options: {"fps": fps},
+  )
+  monkeypatch.setitem(sys.modules, "av", types.ModuleType("av"))
+  monkeypatch.setitem(sys.modules, "imageio", types.SimpleNamespace(v3=reader))
+  monkeypatch.setitem(sys.modules, "imageio.v3", reader)
+  save_frames(tmp_path / "a", 4)
+  save_wave(tmp_path / "a.wav", 0.5)
+  (tmp_path / "b.mp4").write_bytes(b"")
+  save_wave(tmp_path / "b.wav", 1.2)
+  data = open_sounding(tmp_path, **OPTIONS)
+  said = f"b.wav: {fps:g} frames a second, not 8; pass --frame-rate {fps:.0f}"
+  assert len(data.train) == 1 + clips
+  assert data.train.skipped == (() if clips else (said,))
 
 
 def test_folders_without_pairs(tmp_path):

@@ -231,24 +231,54 @@ def test_video_files_need_what_decodes_them(tmp_path, monkeypatch):
     videos(tmp_path, size=8, frames=3)
 
 
-def test_video_files_are_decoded(tmp_path, monkeypatch):
-  """With a stand-in for the decoder, which is an optional dependency."""
+@pytest.fixture
+def decodings(monkeypatch):
+  """With a stand-in for the decoder, which is optional: which frames were decoded."""
+  decoded = []
 
   def imiter(path, **options):
     assert options == {"plugin": "pyav", "format": "rgb24"}
     if path.stem == "broken":
       raise OSError("cannot decode")
-    return (np.asarray(picture(10 * i)) for i in range(6))
+    for i in range(6):
+      decoded.append(i)
+      yield np.asarray(picture(10 * i))
 
-  for name in ("a.mp4", "broken.mp4"):
-    (tmp_path / name).write_bytes(b"")
   reader = types.SimpleNamespace(imiter=imiter)
   monkeypatch.setitem(sys.modules, "av", types.ModuleType("av"))
   monkeypatch.setitem(sys.modules, "imageio", types.SimpleNamespace(v3=reader))
   monkeypatch.setitem(sys.modules, "imageio.v3", reader)
+  return decoded
+
+
+@pytest.mark.usefixtures("decodings")
+def test_video_files_are_decoded(tmp_path):
+  for name in ("a.mp4", "broken.mp4"):
+    (tmp_path / name).write_bytes(b"")
   data = videos(tmp_path, size=8, frames=3)
   assert first_pixels(data.train.arrays()["input"]) == [[0, 10, 20], [30, 40, 50]]
   assert data.train.skipped == ("broken.mp4: cannot decode",)
+
+
+def test_a_video_file_is_decoded_once_to_count_and_once_to_fill(tmp_path, decodings):
+  (tmp_path / "a.mp4").write_bytes(b"")
+  data = videos(tmp_path, size=8, frames=2, stride=1)
+  assert first_pixels(data.train.arrays()["input"]) == [
+    [10 * i, 10 * i + 10] for i in range(5)
+  ]
+  assert decodings == [*range(6), 0, *range(6)]  # and a frame for its form
+
+
+@pytest.mark.usefixtures("decodings")
+def test_clips_of_a_file_that_skip_frames_are_the_same_in_memory_and_not(tmp_path):
+  (tmp_path / "a.mp4").write_bytes(b"")
+  options = {"size": 8, "frames": 2, "stride": 1, "every": 3}
+  kept = videos(tmp_path, **options).train
+  read = videos(tmp_path, **options, resident_bytes=0).train
+  assert kept.resident and not read.resident
+  rows = np.arange(3)
+  assert first_pixels(kept[rows]["input"]) == [[0, 30], [10, 40], [20, 50]]
+  np.testing.assert_array_equal(kept[rows]["input"], read[rows]["input"])
 
 
 def test_the_kind_checks_clips():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxssl.data import words
+from jaxssl.data import skipped_message, words
 from jaxssl.errors import InputError
 
 TEXT = "The cat sat. The dog sat on the mat!\n\nThe dog's mat, e.g. no-one's."
@@ -83,6 +83,17 @@ def test_labelled_texts_score_features_and_like_reads_others(tmp_path):
   )
   other = opened.data.like(table)
   np.testing.assert_array_equal(other.train.arrays()["label"], [0, 1])
+
+
+def test_texts_that_are_cut_are_named(tmp_path):
+  path = corpus(tmp_path, "a b c. " * 400)
+  table = corpus(tmp_path, "x\ta b c\ny\t" + "a b z " * 600 + "\n", "p.tsv")
+  opened = words.open_words(path, min_count=1, probe=table, probe_test=table)
+  said = "p.tsv, text 2: cut to 1000 of its 1200 known words"  # z is not known
+  assert opened.data.probe.train.skipped == (said,)
+  assert opened.data.probe.train.arrays()["input"].shape == (2, 1000)
+  message = f"a.txt: skipped or cut 2 examples: {said}; {said}"
+  assert skipped_message(opened.data) == message
 
 
 def test_the_documentation_of_python_is_there_without_a_download():

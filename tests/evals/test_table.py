@@ -9,6 +9,7 @@ from jaxssl.data import ArraySource, DataSet
 from jaxssl.data.kinds import raw_values
 from jaxssl.errors import InputError
 from jaxssl.evals import Table, as_markdown, as_text, evaluate, evaluate_row
+from jaxssl.evals.table import unusable
 
 
 def source(pixels, labels):
@@ -127,6 +128,12 @@ def test_data_that_cannot_be_scored_is_explained(data):
     table = evaluate(pixels, brightness, part)
     assert table.rows == [] and words in table.reason
     assert as_text(table) == as_markdown(table) == table.reason
+
+
+def test_where_a_test_split_goes_is_said_of_images_alone(data):
+  other = data._replace(test=None, kind=data.kind._replace(name="graphs"))
+  assert "put test/ beside train/" in unusable(data._replace(test=None))
+  assert unusable(other) == "digits has no test split, so there is nothing to score."
 
 
 def test_raw_values_of_images_and_of_anything_else():

@@ -8,6 +8,7 @@ import pytest
 from jaxssl import augment, losses, models, ops
 from jaxssl.errors import InputError
 from jaxssl.methods import cola, cola_cosine, masked_spectrogram, mockingjay
+from jaxssl.methods.masked_spectrogram import _mask_of
 from tests import audio_cases
 
 KEYS = jax.random.split(jax.random.key(3), 16)
@@ -110,6 +111,58 @@ def test_frames_of_waves(name):
   encode = jax.jit(method.encode, static_argnames="patches")
   frames = encode(params, extra, BATCH, patches=True)
   assert frames.ndim == 3 and frames.shape[::2] == (16, 32)
+
+
+HALF = BATCH["input"].at[:, 135:].set(0.0)  # 8 of 15 frames, 2 of 4 rows of patches
+NETS = {
+  "masked_spectrogram": (audio_cases.make_masked_spectrogram, 4, 8),
+  "mockingjay": (audio_cases.make_mockingjay, 8, 15),
+}
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_features_are_means_over_what_was_recorded(name):
+  make, half, whole = NETS[name]
+  method = make()
+  params, extra = started(method)
+  encode = jax.jit(method.encode, static_argnames="patches")
+  for wave, own in ((HALF, half), (BATCH["input"], whole)):
+    batch = {"input": wave}
+    parts = encode(params, extra, batch, patches=True)
+    assert parts.shape[1] == whole
+    mean = parts[:, :own].mean(axis=1)
+    np.testing.assert_allclose(encode(params, extra, batch), mean, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+  ("name", "count"), [("masked_spectrogram", 2), ("mockingjay", 3)]
+)
+def test_padding_is_not_asked_for(name, count):
+  """The count is a share of what was recorded; silence alone has a finite loss."""
+  method = NETS[name][0]()
+  params, extra = started(method)
+
+  @jax.jit
+  def run(wave):
+    outputs, _ = method.forward(params, extra, {"input": wave}, KEYS, 0)
+    return outputs.count, method.objective(params, extra, outputs, 0)[0]
+
+  found, loss = run(HALF)
+  np.testing.assert_array_equal(found, count)
+  assert np.isfinite(loss) and np.isfinite(run(jnp.zeros_like(HALF))[1])
+
+
+@pytest.mark.parametrize("ratio", [0.5, 0.8])
+def test_masks_of_whole_recordings_are_random_masks(ratio):
+  plain = lambda key: augment.random_mask(key, grid=(4, 2), ratio=ratio)
+  own = lambda key, there: _mask_of(key, jnp.arange(8) < there, ratio=ratio)
+  whole = jax.vmap(own, (0, None))(KEYS, 8)
+  np.testing.assert_array_equal(whole, jax.vmap(plain)(KEYS))
+  for there in range(8):
+    mask = np.asarray(jax.vmap(own, (0, None))(KEYS, there))
+    assert (mask.sum(1) == whole[0].sum()).all()  # the encoder's tokens are as many
+    masked = max(0, min(there - 1, int(np.ceil(ratio * there))))
+    np.testing.assert_array_equal(mask[:, :there].sum(1), masked)
 
 
 def test_bad_shares():

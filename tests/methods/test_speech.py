@@ -88,13 +88,12 @@ def test_nearest_frames_are_in_the_middle():
 
 
 def test_cpc_negatives_are_of_any_row_and_of_no_frame_at_the_same_time():
-  places = jnp.arange(4 * 6.0).reshape(4, 6, 1)
-  drawn = np.asarray(draw_frames(jax.random.key(0), places, frames=5, count=400))
-  row, time = drawn[..., 0] // 6, drawn[..., 0] % 6
+  drawn = draw_frames(jax.random.key(0), (4, 6), frames=5, count=400)
+  row, time = map(np.asarray, drawn)
+  assert row.shape == time.shape == (4, 5, 400)
+  assert set(time.ravel()) == set(range(6))
   assert (time != np.arange(5)[None, :, None]).all()
-  np.testing.assert_allclose(
-    np.bincount(row.ravel().astype(int)) / row.size, 0.25, atol=0.02
-  )
+  np.testing.assert_allclose(np.bincount(row.ravel()) / row.size, 0.25, atol=0.02)
 
 
 @pytest.mark.slow
@@ -118,6 +117,26 @@ def test_padded_frames_are_not_asked_for(name):
   share = np.sum(count(half)) / np.sum(count(whole))
   assert 0.3 < share < 0.7 and np.isfinite(loss)
   assert np.isfinite(outputs(jnp.zeros_like(BATCH["input"]))[1])
+
+
+def test_no_negative_of_cpc_is_padded():
+  """What padded frames hold changes neither the loss nor its gradient."""
+  method = speech_cases.make_cpc_audio("layer")
+  state = first_state(method)
+
+  @jax.jit
+  def loss_of(params, wave, garbage):
+    keys, batch = core.row_keys(state, 16), {**BATCH, "input": wave}
+    made, _ = method.forward(params, state.extra, batch, keys, state.step)
+    frames = jnp.where(made.own[..., None], made.frames, garbage)
+    made = made._replace(frames=frames)
+    return method.objective(params, state.extra, made, state.step)[0]
+
+  half = BATCH["input"].at[:, 64:].set(0.0)
+  for wave in (half, jnp.zeros_like(half)):
+    quiet, loud = (jax.value_and_grad(loss_of)(state.params, wave, x) for x in (0, 9))
+    jax.tree.map(np.testing.assert_array_equal, quiet, loud)
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(quiet))
 
 
 def test_wav2vec2_draws_codes_by_a_temperature_of_the_step():
