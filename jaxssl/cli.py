@@ -8,6 +8,7 @@ import json
 import logging
 import pathlib
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, NamedTuple
 
@@ -46,6 +47,26 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _guarded(command: Callable, argv: Sequence[str]) -> int:
+  """Returns a command's exit code; one of several processes ends on any error.
+
+  If it waited for the others to shut down as well, they would wait for it.
+  """
+  from jaxssl import processes
+
+  try:
+    code = _code(command, argv)
+  except (Exception, KeyboardInterrupt):
+    if not processes.joined():
+      raise
+    traceback.print_exc()
+    processes.leave(1)
+  if code == 2 and processes.joined():
+    processes.leave(code)
+  return code
+
+
+def _code(command, argv):
+  """Runs a command; returns its exit code, after a sentence on what went wrong."""
   from jaxssl.checkpoint import CheckpointError
   from jaxssl.train import Interrupted, NonFiniteLoss
 
@@ -158,10 +179,9 @@ def _join_processes(argv):
   parser.add_argument("--num-processes", type=int)
   parser.add_argument("--process-id", type=int)
   args, rest = parser.parse_known_args(argv)
-  if args.distributed or args.coordinator or args.process_id is not None:
-    processes.start(
-      args.coordinator, processes=args.num_processes, process=args.process_id
-    )
+  given = {"processes": args.num_processes, "process": args.process_id}
+  if args.distributed or args.coordinator or any(n is not None for n in given.values()):
+    processes.start(args.coordinator, **given)
   return rest
 
 

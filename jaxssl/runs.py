@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import pathlib
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,7 @@ from jaxssl.mesh import data_mesh, replicated, rows_sharded, state_shardings
 from jaxssl.registry import Experiment
 
 PyTree = Any
+REMOTE = re.compile(r"\w{2,}:")  # gs://x as a path is gs:/x; C: is a drive
 
 
 def create(experiment: Experiment, out: str | pathlib.Path | None) -> pathlib.Path:
@@ -39,22 +41,32 @@ def create(experiment: Experiment, out: str | pathlib.Path | None) -> pathlib.Pa
   """
   out = _next_free(experiment.name) if out is None else pathlib.Path(out)
   out = pathlib.Path(processes.agreed(str(out)))
-  if not processes.first():
-    return out
+  if error := processes.agreed(_made(experiment, out) if processes.first() else ""):
+    raise InputError(error)
+  return out
+
+
+def _made(experiment, out):
+  """Makes a run's folder; returns why it cannot, or ""."""
   if (out / "config.json").exists():
-    raise InputError(
+    return (
       f"{out} holds a run already. Go on with it by `jaxssl train --resume {out}`, or "
       "choose another --out."
     )
+  if REMOTE.fullmatch("".join(out.parts[:1])):
+    return (
+      f"{out} is no folder of this machine: --out takes a local or a mounted one "
+      "(gcsfuse and s3fs mount buckets)."
+    )
+  config = {"experiment": experiment.source, "settings": experiment.settings}
   try:
     out.mkdir(parents=True, exist_ok=True)
+    for name, text in experiment.data.files.items():
+      (out / name).write_text(text, encoding="utf-8")
+    write_json(out / "config.json", config)
   except OSError as error:
-    raise InputError(f"The folder {out} cannot be made: {error}.") from error
-  config = {"experiment": experiment.source, "settings": experiment.settings}
-  for name, text in experiment.data.files.items():
-    (out / name).write_text(text, encoding="utf-8")
-  write_json(out / "config.json", config)
-  return out
+    return f"The folder {out} cannot be made: {error}."
+  return ""
 
 
 def _next_free(name):

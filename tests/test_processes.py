@@ -42,12 +42,17 @@ def launch(args, *, devices):
   )
 
 
-def launch_two(args):
+def free_port():
   with socket.socket() as free:
     free.bind(("127.0.0.1", 0))
-    port = free.getsockname()[1]
-  shared = ["--coordinator", f"127.0.0.1:{port}", "--num-processes", "2"]
-  return [launch([*args, *shared, "--process-id", i], devices=2) for i in range(2)]
+    return free.getsockname()[1]
+
+
+def launch_two(args, others=None):
+  """Starts two processes of two devices each, the second with its own arguments."""
+  shared = ["--coordinator", f"127.0.0.1:{free_port()}", "--num-processes", "2"]
+  both = enumerate([args, others or args])
+  return [launch([*a, *shared, "--process-id", i], devices=2) for i, a in both]
 
 
 def outputs(started):
@@ -103,6 +108,49 @@ def test_a_killed_process_ends_the_other_and_all_go_on_from_the_checkpoint(tmp_p
     process.send_signal(signal.SIGTERM)
   said = [process.communicate(timeout=120)[0] for process in again]
   assert "the state is saved" in said[0]
+
+
+def ends(started, *, within):
+  """What the processes said, and their exit codes, all before a time is over."""
+  stop = time.monotonic() + within
+  try:
+    said = [p.communicate(timeout=stop - time.monotonic())[0] for p in started]
+  finally:
+    for process in started:
+      process.kill()
+  return said, [process.returncode for process in started]
+
+
+def test_a_folder_that_holds_a_run_is_refused_by_all(tmp_path):
+  (tmp_path / "config.json").touch()
+  said, codes = ends(launch_two([TOY, *SETTINGS, "--out", tmp_path]), within=60)
+  assert codes == [2, 2], said
+  for text in said:
+    assert "holds a run already" in text and "Traceback" not in text
+
+
+@pytest.mark.parametrize("bad", [0, 1])
+def test_an_error_in_one_process_ends_the_other(tmp_path, bad):
+  """An error that only one of them meets: it doesn't know the experiment."""
+  args = [[name, *SETTINGS, "--out", tmp_path / "x"] for name in (TOY, TOY)]
+  args[bad][0] = "simclr_digit"
+  said, codes = ends(launch_two(*args), within=90)
+  assert codes[bad] == 2 and "Did you mean" in said[bad], said
+  assert codes[1 - bad] != 0
+
+
+@pytest.mark.parametrize("process", [0, 1])
+def test_a_process_alone_gives_up_with_a_sentence(process):
+  code = (
+    "from jaxssl import processes; processes.start("
+    f"'127.0.0.1:{free_port()}', processes=2, process={process}, timeout=3)"
+  )
+  alone = subprocess.run(
+    [sys.executable, "-c", code], capture_output=True, text=True, timeout=60
+  )
+  assert alone.returncode == 2
+  assert "did not find each other at 127.0.0.1" in alone.stderr
+  assert "Check failure" not in alone.stderr and "Traceback" not in alone.stderr
 
 
 @pytest.mark.parametrize(
