@@ -19,7 +19,7 @@ from jaxssl.data import DataSet, Source
 from jaxssl.data.kinds import IMAGES
 from jaxssl.errors import InputError
 from jaxssl.log import write_json
-from jaxssl.mesh import data_mesh, replicated, rows_sharded, state_shardings
+from jaxssl.mesh import data_mesh, put, replicated, rows_sharded, state_shardings
 from jaxssl.registry import Experiment
 
 PyTree = Any
@@ -236,7 +236,7 @@ def make_encode(experiment: Experiment, mesh: Mesh) -> Callable:
       _check_inputs(inputs, form, data)
     even = len(jax.tree.leaves(inputs)[0]) % mesh.size == 0
     sharding = rows_sharded(mesh) if even else replicated(mesh)
-    return jitted(variables, jax.device_put(inputs, sharding), patches=patches)
+    return jitted(variables, put(inputs, sharding), patches=patches)
 
   return placed
 

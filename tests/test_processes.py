@@ -1,5 +1,6 @@
 """Two processes of two devices end where one of four does; a lost one ends both."""
 
+import json
 import os
 import pathlib
 import signal
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from jaxssl import processes, runs
+from jaxssl.data import indices
 from jaxssl.errors import InputError
 from jaxssl.log import read_metrics
 from jaxssl.mesh import data_mesh
@@ -32,10 +34,14 @@ def environment(devices):
 
 
 def launch(args, *, devices):
-  command = [sys.executable, "-m", "jaxssl.cli", "train", *map(str, args)]
+  return start(["-m", "jaxssl.cli", "train", *args], devices=devices)
+
+
+def start(args, *, devices, **variables):
+  """Starts Python with an environment of so many devices."""
   return subprocess.Popen(
-    command,
-    env=environment(devices),
+    [sys.executable, *map(str, args)],
+    env=environment(devices) | variables,
     stdout=subprocess.PIPE,
     stderr=subprocess.STDOUT,
     text=True,
@@ -137,6 +143,61 @@ def test_an_error_in_one_process_ends_the_other(tmp_path, bad):
   said, codes = ends(launch_two(*args), within=90)
   assert codes[bad] == 2 and "Did you mean" in said[bad], said
   assert codes[1 - bad] != 0
+
+
+INTERLEAVED = """
+import sys
+import jax, numpy as np
+from jax.sharding import Mesh
+import jaxssl
+from jaxssl import feeds, processes
+from jaxssl.data import indices
+from jaxssl.mesh import put, rows_sharded
+
+address, process, toy = sys.argv[1:]
+processes.start(address, processes=2, process=int(process))
+mesh = Mesh(np.array(jax.devices())[[0, 2, 1, 3]], ("data",))
+assert len({d.process_index for d in mesh.devices[:2]}) == 2
+whole = processes.on_this_host
+for kind in ("host", "resident"):
+  experiment = jaxssl.build(toy, data=kind)
+  feed, data = feeds.make_feed(experiment, mesh), experiment.data.train
+  batch = whole(feed.batch(4))
+  expected = indices(4, examples=200, batch=32, seed=experiment.run.data_seed)
+  np.testing.assert_array_equal(batch["index"], expected)
+  np.testing.assert_array_equal(batch["input"], data[expected]["input"])
+  rows = [whole(b)["index"][whole(mask)] for b, mask in feed.in_order()]
+  np.testing.assert_array_equal(np.concatenate(rows), np.arange(200))
+numbers = np.arange(24).reshape(8, 3)
+np.testing.assert_array_equal(whole(put(numbers, rows_sharded(mesh))), numbers)
+print("all rows in order")
+"""
+
+
+def test_rows_keep_their_order_on_a_mesh_that_goes_between_hosts():
+  address = f"127.0.0.1:{free_port()}"
+  said, codes = ends(
+    [start(["-c", INTERLEAVED, address, i, TOY], devices=2) for i in range(2)],
+    within=120,
+  )
+  assert codes == [0, 0], said
+  assert all("all rows in order" in text for text in said)
+
+
+@pytest.mark.parametrize(
+  "data", ["resident", pytest.param("host", marks=[pytest.mark.slow])]
+)
+def test_a_loss_that_is_not_finite_is_kept_by_the_first_process(tmp_path, data):
+  args = [TOY, *SETTINGS, "--nan-at", "7", "--data", data, "--out", tmp_path / "x"]
+  said, codes = ends(launch_two(args), within=150)
+  assert codes == [2, 2], said
+  assert all("By step 9 the loss (nan) was not finite" in text for text in said)
+  failed = tmp_path / "x" / "failed"
+  assert json.loads((failed / "step.json").read_text())["step"] == 7
+  seen = np.load(failed / "batch.npz")["index"]
+  expected = indices(7, examples=200, batch=32, seed=0)
+  np.testing.assert_array_equal(seen, expected)
+  assert (failed / "7").is_dir()
 
 
 @pytest.mark.parametrize("process", [0, 1])
