@@ -151,13 +151,15 @@ def steps_per_call(experiment: Experiment) -> int:
 def spans(
   start: int, stop: int, k: int, epoch: int | None
 ) -> Iterator[tuple[int, int]]:
-  """Yields (first step, steps): ends at multiples of `k`, of `epoch` and at `stop`."""
+  """Yields (first step, steps): `k` steps from multiples of `k`, else one by one.
+
+  None goes over the end of an epoch. Two lengths at most are two programs at most.
+  """
   while start < stop:
-    ends = [stop, start - start % k + k]
-    if epoch is not None:
-      ends.append(start - start % epoch + epoch)
-    yield start, min(ends) - start
-    start = min(ends)
+    end = stop if epoch is None else min(stop, start - start % epoch + epoch)
+    steps = k if start % k == 0 and start + k <= end else 1
+    yield start, steps
+    start += steps
 
 
 def _step(experiment, mesh):

@@ -76,6 +76,11 @@ def parse_mesh(spec: str) -> dict[str, int]:
   return {name: sizes.get(name, 1) for name in AXES if name in sizes or name == "data"}
 
 
+def describe_mesh(mesh: Mesh) -> str:
+  """Returns what `make_mesh` takes: "data=4,fsdp=2"."""
+  return ",".join(f"{name}={size}" for name, size in mesh.shape.items())
+
+
 def _mesh(sizes, devices):
   return jax.make_mesh(
     tuple(sizes.values()),

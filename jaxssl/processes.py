@@ -171,6 +171,13 @@ def quiet(say: Callable[[str], None]) -> Callable[[str], None]:
   return say if first() else lambda sentence: None
 
 
+def resumed_by(out: str | os.PathLike) -> str:
+  """Returns how a user goes on with a run."""
+  if jax.process_count() == 1:
+    return f"jaxssl train --resume {out}"
+  return f"in all processes the same command, --resume {out} in place of name and --out"
+
+
 @contextlib.contextmanager
 def leaving_together(out: str | os.PathLike) -> Iterator[None]:
   """Ends this process at once, with a message, when another one is lost.
@@ -185,7 +192,6 @@ def leaving_together(out: str | os.PathLike) -> Iterator[None]:
     first_line = str(error).splitlines()[0]
     _end(
       f"process {jax.process_index()} of {jax.process_count()} lost another one "
-      f"({first_line}). Start all again: the same command with --resume {out} in place "
-      "of the name and --out.",
+      f"({first_line}). Go on by: {resumed_by(out)}",
       1,
     )

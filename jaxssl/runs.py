@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import math
 import pathlib
 import re
 from collections.abc import Callable
@@ -19,19 +20,31 @@ from jaxssl.data import DataSet, Source
 from jaxssl.data.kinds import IMAGES
 from jaxssl.errors import InputError
 from jaxssl.log import write_json
-from jaxssl.mesh import data_mesh, put, replicated, rows_sharded, state_shardings
+from jaxssl.mesh import (
+  data_mesh,
+  describe_mesh,
+  make_mesh,
+  parse_mesh,
+  put,
+  replicated,
+  rows_sharded,
+  state_shardings,
+)
 from jaxssl.registry import Experiment
 
 PyTree = Any
 REMOTE = re.compile(r"\w{2,}:")  # gs://x as a path is gs:/x; C: is a drive
 
 
-def create(experiment: Experiment, out: str | pathlib.Path | None) -> pathlib.Path:
+def create(
+  experiment: Experiment, out: str | pathlib.Path | None, mesh: Mesh | None = None
+) -> pathlib.Path:
   """Makes the folder of a new run and writes its `config.json`.
 
   Args:
     experiment: what will run.
     out: the folder; None takes `runs/NAME/N` with the next free N.
+    mesh: where it will run, for `mesh_of`.
 
   Returns:
     The folder.
@@ -41,12 +54,14 @@ def create(experiment: Experiment, out: str | pathlib.Path | None) -> pathlib.Pa
   """
   out = _next_free(experiment.name) if out is None else pathlib.Path(out)
   out = pathlib.Path(processes.agreed(str(out)))
-  if error := processes.agreed(_made(experiment, out) if processes.first() else ""):
+  if error := processes.agreed(
+    _made(experiment, out, mesh) if processes.first() else ""
+  ):
     raise InputError(error)
   return out
 
 
-def _made(experiment, out):
+def _made(experiment, out, mesh):
   """Makes a run's folder; returns why it cannot, or ""."""
   if (out / "config.json").exists():
     return (
@@ -59,6 +74,8 @@ def _made(experiment, out):
       "(gcsfuse and s3fs mount buckets)."
     )
   config = {"experiment": experiment.source, "settings": experiment.settings}
+  if mesh is not None:
+    config["mesh"] = describe_mesh(mesh)
   try:
     out.mkdir(parents=True, exist_ok=True)
     for name, text in experiment.data.files.items():
@@ -89,6 +106,13 @@ def read_config(out: str | pathlib.Path) -> dict[str, Any]:
   shared = [f.name for f in dataclasses.fields(registry.Run)]
   new = {n: getattr(registry.Run, n) for n in shared if n not in found}
   return {**config, "settings": found | new}
+
+
+def mesh_of(out: str | pathlib.Path) -> Mesh:
+  """Returns the mesh that a run began with; all devices on "data" if it doesn't fit."""
+  spec = read_config(out).get("mesh", "")
+  fits = spec and math.prod(parse_mesh(spec).values()) == jax.device_count()
+  return make_mesh(spec if fits else "")
 
 
 def reopen(out: str | pathlib.Path, **asked: Any) -> Experiment:
