@@ -21,7 +21,7 @@ from jaxssl.mesh import data_mesh
 
 TOY = str(pathlib.Path(__file__).parent / "toy.py") + ":toy"
 SETTINGS = ["--steps", "12", "--log-every", "3", "--eval-every", "12"]
-LONG = ["--steps", "4000", "--log-every", "1", "--eval-every", "4000"]
+LONG = ["--steps", "150", "--log-every", "1", "--eval-every", "150"]
 
 
 def environment(devices):
@@ -89,33 +89,6 @@ def test_two_processes_end_where_one_does(tmp_path, data):
     np.testing.assert_allclose(a, b, atol=1e-5)
 
 
-@pytest.mark.slow
-def test_a_killed_process_ends_the_other_and_all_go_on_from_the_checkpoint(tmp_path):
-  whole, out = tmp_path / "whole", tmp_path / "killed"
-  outputs(launch_two([TOY, *SETTINGS, "--out", whole]))
-  started = launch_two([TOY, *LONG, "--out", tmp_path / "long"])
-  log = tmp_path / "long" / "metrics.jsonl"
-  while not (log.exists() and len(read_metrics(log)) > 5):
-    assert all(process.poll() is None for process in started)
-    time.sleep(0.1)
-  started[1].send_signal(signal.SIGKILL)
-  said, _ = [
-    process.communicate(timeout=2 * processes.HEARTBEAT) for process in started
-  ]
-  said = said[0]
-  assert started[0].returncode != 0
-  assert "Start all again: jaxssl train --resume" in said
-  del out
-  again = launch_two(["--resume", tmp_path / "long"])
-  time.sleep(1)
-  while again[0].poll() is None and len(read_metrics(log)) < 20:
-    time.sleep(0.1)
-  for process in again:
-    process.send_signal(signal.SIGTERM)
-  said = [process.communicate(timeout=120)[0] for process in again]
-  assert "the state is saved" in said[0]
-
-
 def ends(started, *, within):
   """What the processes said, and their exit codes, all before a time is over."""
   stop = time.monotonic() + within
@@ -125,6 +98,57 @@ def ends(started, *, within):
     for process in started:
       process.kill()
   return said, [process.returncode for process in started]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+  """The last state of a run of two processes that nobody stopped."""
+  out = tmp_path_factory.mktemp("processes") / "whole"
+  outputs(launch_two([TOY, *LONG, "--out", out]))
+  return state_of(out)
+
+
+def wait_for(log, step, started):
+  """Waits until the log has a step, while all processes run."""
+  while not (
+    log.exists() and len(rows := read_metrics(log)) and rows[-1]["step"] >= step
+  ):
+    assert all(process.poll() is None for process in started)
+    time.sleep(0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", [0, 1])
+def test_a_kill_ends_the_other_and_all_go_on_bit_identical(
+  tmp_path, uninterrupted, killed
+):
+  out = tmp_path / "killed"
+  started = launch_two([TOY, *LONG, "--out", out])
+  wait_for(out / "metrics.jsonl", 20, started)
+  started[killed].send_signal(signal.SIGKILL)
+  said, codes = ends(started, within=2 * processes.HEARTBEAT)
+  assert codes[killed] == -signal.SIGKILL
+  if killed == 0:  # it had the coordinator, without which JAX aborts by itself
+    assert codes[1] in (1, -signal.SIGABRT), (said, codes)
+  else:
+    assert codes[0] == 1, (said, codes)
+    assert f"the same command, --resume {out} in place" in said[0]
+  assert read_metrics(out / "metrics.jsonl")[-1]["step"] < 150
+  again = outputs(launch_two(["--resume", out]))
+  assert "Going on from step" in again[0]
+  for a, b in zip(state_of(out), uninterrupted, strict=True):
+    np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_process_stops_all_with_a_checkpoint(tmp_path):
+  out = tmp_path / "stopped"
+  started = launch_two([TOY, *LONG, "--out", out])
+  wait_for(out / "metrics.jsonl", 5, started)
+  started[1].send_signal(signal.SIGTERM)
+  said, codes = ends(started, within=120)
+  assert codes == [128 + signal.SIGTERM] * 2, said
+  assert "the state is saved" in said[0]
 
 
 def test_a_folder_that_holds_a_run_is_refused_by_all(tmp_path):
@@ -225,3 +249,18 @@ def test_a_process_alone_gives_up_with_a_sentence(process):
 def test_an_incomplete_description_is_refused(options, says):
   with pytest.raises(InputError, match=says):
     processes.start(**options)
+
+
+def test_the_processes_of_a_slurm_job_find_each_other(tmp_path):
+  """What srun sets for two tasks on one node; JAX makes the port from the job's id."""
+  code = (
+    "import jax; from jaxssl import processes; processes.start(); "
+    "print('tasks', jax.process_count(), processes.agreed(str(jax.process_index())))"
+  )
+  job = {"SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_NODELIST": "127.0.0.1"}
+  job |= {"SLURM_NTASKS": "2"}
+  tasks = [{**job, "SLURM_PROCID": i, "SLURM_LOCALID": i} for i in ("0", "1")]
+  started = [start(["-c", code], devices=1, **task) for task in tasks]
+  said, codes = ends(started, within=90)
+  assert codes == [0, 0], said
+  assert all("tasks 2 0" in text for text in said)
