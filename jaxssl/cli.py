@@ -8,6 +8,7 @@ import json
 import logging
 import pathlib
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, NamedTuple
 
@@ -46,6 +47,26 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _guarded(command: Callable, argv: Sequence[str]) -> int:
+  """Returns a command's exit code; one of several processes ends on any error.
+
+  If it waited for the others to shut down as well, they would wait for it.
+  """
+  from jaxssl import processes
+
+  try:
+    code = _code(command, argv)
+  except (Exception, KeyboardInterrupt):
+    if not processes.joined():
+      raise
+    traceback.print_exc()
+    processes.leave(1)
+  if code == 2 and processes.joined():
+    processes.leave(code)
+  return code
+
+
+def _code(command, argv):
+  """Runs a command; returns its exit code, after a sentence on what went wrong."""
   from jaxssl.checkpoint import CheckpointError
   from jaxssl.train import Interrupted, NonFiniteLoss
 
@@ -113,6 +134,7 @@ def train_command(argv: Sequence[str]) -> None:
     out, rest = _take_resume(argv)
     config = runs.read_config(out)
     entry = registry.find(config["experiment"])
+    _, rest = on_slice(entry, rest)  # its mesh alone: settings are the run's
     options = {n: LAUNCH[n] for n in ("mesh", "profile")}
     asked = parse_settings(entry, config["settings"], rest, options)
     launch = _launch(asked)
@@ -158,10 +180,9 @@ def _join_processes(argv):
   parser.add_argument("--num-processes", type=int)
   parser.add_argument("--process-id", type=int)
   args, rest = parser.parse_known_args(argv)
-  if args.distributed or args.coordinator or args.process_id is not None:
-    processes.start(
-      args.coordinator, processes=args.num_processes, process=args.process_id
-    )
+  given = {"processes": args.num_processes, "process": args.process_id}
+  if args.distributed or args.coordinator or any(n is not None for n in given.values()):
+    processes.start(args.coordinator, **given)
   return rest
 
 
@@ -170,7 +191,7 @@ def _launch(settings):
   from jaxssl.mesh import make_mesh
 
   mesh, profile = settings.pop("mesh"), settings.pop("profile")
-  return {"mesh": make_mesh(mesh), "profile": profile}
+  return {"mesh": make_mesh(mesh) if mesh else None, "profile": profile}
 
 
 class Option(NamedTuple):
@@ -185,7 +206,9 @@ LAUNCH = {
   "out": Option(
     pathlib.Path | None, None, "Folder of the run (default: the next runs/NAME/N)."
   ),
-  "mesh": Option(str, "", "Axes and sizes: data=4,fsdp=2 (default: all on data)."),
+  "mesh": Option(
+    str, "", "Axes and sizes: data=4,fsdp=2 (default: all on data; resumed: the run's)."
+  ),
   "profile": Option(str, "", "Folder for a trace of warm steps (xprof, Perfetto)."),
 }
 
@@ -254,9 +277,24 @@ def parse_settings(
     collect,
     args=list(argv),
     prog=f"jaxssl train {name}",
+    description=f"{_summary(entry.function)}\n\n{ALSO}",
     config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagConversionOff),
   )
   return {**dataclasses.asdict(found.pop("run")), **found}
+
+
+ALSO = """\
+Options beside the settings below:
+  --topology v5e:4x4        start from what is registered for that slice
+  --resume RUN              go on with a run, in place of the name and --out
+  --distributed             join the processes of a cluster (TPU, SLURM, Open MPI)
+  --coordinator HOST:PORT --num-processes N --process-id I
+                            join N processes by hand; I is this one's number, from 0"""
+
+
+def _summary(function):
+  """What a docstring says before its arguments."""
+  return (inspect.getdoc(function) or "").partition("\n\nArgs:")[0]
 
 
 def _collector(function, defaults, options):

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxssl import core, runs, seeds
+from jaxssl import core, processes, runs, seeds
 from jaxssl.checkpoint import Checkpoints
 from jaxssl.feeds import Feed
 from jaxssl.log import write_json
@@ -60,14 +60,17 @@ def _not_finite(run: Run, tree: PyTree) -> list[int]:
   """Seeds of the runs with a value that is not finite."""
   floats = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)]
   finite = [jnp.isfinite(x).reshape(run.seeds, -1).all(axis=1) for x in floats]
-  good = np.all(jax.device_get(finite), axis=0)
+  good = np.all(processes.on_this_host(finite), axis=0)
   return [seed for seed, fine in zip(seeds.of(run), good, strict=True) if not fine]
 
 
 def _write(folder, at, state, batch, metrics):
   with Checkpoints(folder, keep=1) as checkpoints:
     checkpoints.save(at, state, {})
-  np.savez(folder / "batch.npz", **jax.device_get(batch))
-  values = {n: np.asarray(x, float).tolist() for n, x in metrics.items()}
-  values = jax.tree.map(repr, values)
-  write_json(folder / "step.json", {"step": at, "metrics": values})
+  batch, metrics = processes.on_this_host((batch, metrics))
+  if processes.first():
+    np.savez(folder / "batch.npz", **batch)
+    values = {n: np.asarray(x, float).tolist() for n, x in metrics.items()}
+    values = jax.tree.map(repr, values)
+    write_json(folder / "step.json", {"step": at, "metrics": values})
+  processes.wait("failed")

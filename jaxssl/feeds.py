@@ -14,14 +14,13 @@ from jax.sharding import Mesh
 from jaxssl import core
 from jaxssl.data.loader import gather, prefetch, resident, take
 from jaxssl.data.sampler import (
-  host_rows,
   in_order,
   index_block,
   indices,
   steps_per_epoch,
 )
 from jaxssl.measures import measured
-from jaxssl.mesh import replicated, rows_sharded
+from jaxssl.mesh import own_rows, put, replicated, rows_sharded
 from jaxssl.registry import Experiment
 from jaxssl.runs import placement, train_step
 
@@ -56,9 +55,7 @@ def make_feed(experiment: Experiment, mesh: Mesh) -> Feed:
 
 def resident_feed(experiment: Experiment, mesh: Mesh) -> Feed:
   """The whole data set lies on the device; several steps are one dispatch."""
-  data = jax.device_put(
-    resident(experiment.data.train, experiment.data.kind), replicated(mesh)
-  )
+  data = put(resident(experiment.data.train, experiment.data.kind), replicated(mesh))
   k = steps_per_call(experiment)
   placed, whole = placement(experiment, mesh), replicated(mesh)
   rows = rows_sharded(mesh, axis=1)
@@ -75,7 +72,7 @@ def resident_feed(experiment: Experiment, mesh: Mesh) -> Feed:
   def chunks(start, stop):
     for first, steps in spans(start, stop, k, epoch):
       block = index_block(first, steps, **sampler)
-      yield steps, (data, jax.device_put(block, rows))
+      yield steps, (data, put(block, rows))
 
   taken = jax.jit(take, out_shardings=rows_sharded(mesh))
 
@@ -89,7 +86,7 @@ def host_feed(experiment: Experiment, mesh: Mesh) -> Feed:
   """The host assembles batches ahead of the device, one step a dispatch."""
   source, sampler = experiment.data.train, _sampler(experiment)
   step = host_step(experiment, mesh)
-  own = functools.partial(host_rows, **_process())
+  own = own_rows(mesh, experiment.run.batch)
   place = functools.partial(from_own_rows, mesh)
 
   def advance(state, batch):
@@ -97,28 +94,24 @@ def host_feed(experiment: Experiment, mesh: Mesh) -> Feed:
     return state, jax.tree.map(lambda x: x[None], metrics)
 
   def chunks(start, stop):
-    stream = (own(indices(s, **sampler)) for s in range(start, stop))
+    stream = (indices(s, **sampler)[own] for s in range(start, stop))
     with prefetch(source, stream, ahead=2) as batches:
       for rows in batches:
         yield 1, (place(rows),)
 
   def batch(step):
-    return place(gather(source, own(indices(step, **sampler))))
+    return place(gather(source, indices(step, **sampler)[own]))
 
   return Feed(advance, chunks, batch, *_by_index(experiment, mesh))
 
 
 def from_own_rows(mesh: Mesh, batch: PyTree) -> PyTree:
-  """Places a batch of which each process holds its own rows, split over the mesh."""
+  """Places a batch, split over the mesh, of which each process has its `own_rows`."""
   rows = rows_sharded(mesh)
   if jax.process_count() == 1:
     return jax.device_put(batch, rows)
   make = functools.partial(jax.make_array_from_process_local_data, rows)
   return jax.tree.map(make, batch)
-
-
-def _process():
-  return {"process_index": jax.process_index(), "process_count": jax.process_count()}
 
 
 def host_step(
@@ -158,13 +151,15 @@ def steps_per_call(experiment: Experiment) -> int:
 def spans(
   start: int, stop: int, k: int, epoch: int | None
 ) -> Iterator[tuple[int, int]]:
-  """Yields (first step, steps): ends at multiples of `k`, of `epoch` and at `stop`."""
+  """Yields (first step, steps): `k` steps from multiples of `k`, else one by one.
+
+  None goes over the end of an epoch. Two lengths at most are two programs at most.
+  """
   while start < stop:
-    ends = [stop, start - start % k + k]
-    if epoch is not None:
-      ends.append(start - start % epoch + epoch)
-    yield start, min(ends) - start
-    start = min(ends)
+    end = stop if epoch is None else min(stop, start - start % epoch + epoch)
+    steps = k if start % k == 0 and start + k <= end else 1
+    yield start, steps
+    start += steps
 
 
 def _step(experiment, mesh):
@@ -186,9 +181,10 @@ def _sampler(experiment):
 
 def _by_index(experiment, mesh):
   source, sizes = experiment.data.train, _sizes(experiment)
+  own = own_rows(mesh, experiment.run.batch)
 
   def batches():
     for index, mask in in_order(**sizes):
-      yield jax.device_put((gather(source, index), mask), rows_sharded(mesh))
+      yield from_own_rows(mesh, (gather(source, index[own]), mask[own]))
 
   return batches, steps_per_epoch(**sizes)

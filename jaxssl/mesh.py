@@ -76,6 +76,11 @@ def parse_mesh(spec: str) -> dict[str, int]:
   return {name: sizes.get(name, 1) for name in AXES if name in sizes or name == "data"}
 
 
+def describe_mesh(mesh: Mesh) -> str:
+  """Returns what `make_mesh` takes: "data=4,fsdp=2"."""
+  return ",".join(f"{name}={size}" for name, size in mesh.shape.items())
+
+
 def _mesh(sizes, devices):
   return jax.make_mesh(
     tuple(sizes.values()),
@@ -93,6 +98,31 @@ def replicated(mesh: Mesh) -> NamedSharding:
 def rows_sharded(mesh: Mesh, *, axis: int = 0) -> NamedSharding:
   """The sharding of an array whose rows (axis `axis`) are split over all devices."""
   return NamedSharding(mesh, P(*[None] * axis, mesh.axis_names))
+
+
+def own_rows(mesh: Mesh, batch: int) -> np.ndarray:
+  """Returns which rows of a batch split over a mesh this process holds, ascending.
+
+  They need not be contiguous: a mesh that follows the wires of a TPU slice goes back
+  and forth between hosts.
+  """
+  held = rows_sharded(mesh).addressable_devices_indices_map((batch,)).values()
+  return np.unique(np.concatenate([np.arange(batch)[span] for span in held]))
+
+
+def put(tree: PyTree, sharding: NamedSharding) -> PyTree:
+  """Places arrays that every process has whole; each copies only what it holds.
+
+  `jax.device_put` would first gather them all, to compare them.
+  """
+  if jax.process_count() == 1:
+    return jax.device_put(tree, sharding)
+
+  def place(x):
+    x = np.asarray(x)
+    return jax.make_array_from_callback(x.shape, sharding, lambda part: x[part])
+
+  return jax.tree.map(place, tree)
 
 
 def state_shardings(

@@ -7,8 +7,10 @@ The first process alone writes the log, the pictures and the report.
 import contextlib
 import os
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
@@ -16,7 +18,8 @@ import numpy as np
 from jaxssl.errors import InputError
 
 HEARTBEAT = 30  # seconds after which a silent process counts as lost
-TEXT = 1024  # bytes of a text that processes agree on
+TEXT = 4096  # bytes of a text that processes agree on
+GRACE = 1  # seconds that the first process stays longer when all leave
 
 
 def start(
@@ -35,8 +38,11 @@ def start(
     process: this one's number, from 0, with a coordinator.
     timeout: seconds to wait for the others.
 
+  Ends this process with a message if the others don't come in time: JAX would end it
+  anyway, with a stack trace.
+
   Raises:
-    InputError: if something is missing, or the others don't come.
+    InputError: if something is missing, or the environment doesn't say where they are.
   """
   given = (processes, process)
   if coordinator and None in given:
@@ -46,16 +52,40 @@ def start(
   if coordinator and not 0 <= process < processes:
     raise InputError(f"--process-id {process} is not in 0 ... {processes - 1}.")
   jax.config.update("jax_cpu_collectives_implementation", "gloo")
+  with _giving_up(coordinator, timeout):
+    try:
+      jax.distributed.initialize(
+        coordinator or None,
+        processes,
+        process,
+        initialization_timeout=timeout + 60,
+        heartbeat_timeout_seconds=HEARTBEAT,
+      )
+    except (ValueError, RuntimeError) as error:
+      raise InputError(_why(coordinator, error)) from error
+    jax.process_index()  # makes the devices known to all while all are here
+
+
+@contextlib.contextmanager
+def _giving_up(coordinator, timeout):
+  """Ends this process with a message if what runs inside takes too long."""
+  at = f" at {coordinator}" if coordinator else ""
+  text = (
+    f"The processes did not find each other{at} within {timeout} s: are all of them "
+    "started, with the same settings, and may they reach the first one?"
+  )
+  timer = threading.Timer(timeout, _end, (text, 2))
+  timer.daemon = True
+  timer.start()
   try:
-    jax.distributed.initialize(
-      coordinator or None,
-      processes,
-      process,
-      initialization_timeout=timeout,
-      heartbeat_timeout_seconds=HEARTBEAT,
-    )
-  except (ValueError, RuntimeError) as error:
-    raise InputError(_why(coordinator, error)) from error
+    yield
+  finally:
+    timer.cancel()
+
+
+def _end(text, code):
+  print(f"jaxssl: {text}", file=sys.stderr, flush=True)
+  os._exit(code)
 
 
 def _why(coordinator, error):
@@ -66,6 +96,24 @@ def _why(coordinator, error):
     "MPI and Kubernetes do): pass --coordinator HOST:PORT --num-processes N "
     f"--process-id I. ({error})"
   )
+
+
+def joined() -> bool:
+  """Returns whether this process belongs to a run over several."""
+  return jax.distributed.is_initialized()
+
+
+def leave(code: int) -> NoReturn:
+  """Ends this process at once; those that wait for it notice by its closed sockets.
+
+  The first process goes last, so that the others can say why they end: they are ended
+  by JAX as soon as it is gone.
+  """
+  if first():
+    time.sleep(GRACE)
+  sys.stdout.flush()
+  sys.stderr.flush()
+  os._exit(code)
 
 
 def first() -> bool:
@@ -97,6 +145,8 @@ def any_of(flag: int) -> int:
 
 def on_this_host(tree: Any) -> Any:
   """Returns arrays that span processes as numpy arrays, whole, in every process."""
+  if jax.process_count() == 1:
+    return jax.device_get(tree)
   from jax.experimental import multihost_utils
 
   def whole(x):
@@ -109,6 +159,8 @@ def on_this_host(tree: Any) -> Any:
 
 def wait(name: str) -> None:
   """Waits for all processes; `name` says for what."""
+  if jax.process_count() == 1:
+    return
   from jax.experimental import multihost_utils
 
   multihost_utils.sync_global_devices(name)
@@ -117,6 +169,13 @@ def wait(name: str) -> None:
 def quiet(say: Callable[[str], None]) -> Callable[[str], None]:
   """Returns `say` in the first process, and silence in the others."""
   return say if first() else lambda sentence: None
+
+
+def resumed_by(out: str | os.PathLike) -> str:
+  """Returns how a user goes on with a run."""
+  if jax.process_count() == 1:
+    return f"jaxssl train --resume {out}"
+  return f"in all processes the same command, --resume {out} in place of name and --out"
 
 
 @contextlib.contextmanager
@@ -131,10 +190,8 @@ def leaving_together(out: str | os.PathLike) -> Iterator[None]:
     if jax.process_count() == 1:
       raise
     first_line = str(error).splitlines()[0]
-    print(
-      f"jaxssl: process {jax.process_index()} of {jax.process_count()} lost another "
-      f"one ({first_line}). Start all again: jaxssl train --resume {out}",
-      file=sys.stderr,
-      flush=True,
+    _end(
+      f"process {jax.process_index()} of {jax.process_count()} lost another one "
+      f"({first_line}). Go on by: {resumed_by(out)}",
+      1,
     )
-    os._exit(1)

@@ -3,7 +3,9 @@
 import dataclasses
 import functools
 import json
+import math
 import pathlib
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -18,18 +20,31 @@ from jaxssl.data import DataSet, Source
 from jaxssl.data.kinds import IMAGES
 from jaxssl.errors import InputError
 from jaxssl.log import write_json
-from jaxssl.mesh import data_mesh, replicated, rows_sharded, state_shardings
+from jaxssl.mesh import (
+  data_mesh,
+  describe_mesh,
+  make_mesh,
+  parse_mesh,
+  put,
+  replicated,
+  rows_sharded,
+  state_shardings,
+)
 from jaxssl.registry import Experiment
 
 PyTree = Any
+REMOTE = re.compile(r"\w{2,}:")  # gs://x as a path is gs:/x; C: is a drive
 
 
-def create(experiment: Experiment, out: str | pathlib.Path | None) -> pathlib.Path:
+def create(
+  experiment: Experiment, out: str | pathlib.Path | None, mesh: Mesh | None = None
+) -> pathlib.Path:
   """Makes the folder of a new run and writes its `config.json`.
 
   Args:
     experiment: what will run.
     out: the folder; None takes `runs/NAME/N` with the next free N.
+    mesh: where it will run, for `mesh_of`.
 
   Returns:
     The folder.
@@ -39,22 +54,36 @@ def create(experiment: Experiment, out: str | pathlib.Path | None) -> pathlib.Pa
   """
   out = _next_free(experiment.name) if out is None else pathlib.Path(out)
   out = pathlib.Path(processes.agreed(str(out)))
-  if not processes.first():
-    return out
+  if error := processes.agreed(
+    _made(experiment, out, mesh) if processes.first() else ""
+  ):
+    raise InputError(error)
+  return out
+
+
+def _made(experiment, out, mesh):
+  """Makes a run's folder; returns why it cannot, or ""."""
   if (out / "config.json").exists():
-    raise InputError(
+    return (
       f"{out} holds a run already. Go on with it by `jaxssl train --resume {out}`, or "
       "choose another --out."
     )
+  if REMOTE.fullmatch("".join(out.parts[:1])):
+    return (
+      f"{out} is no folder of this machine: --out takes a local or a mounted one "
+      "(gcsfuse and s3fs mount buckets)."
+    )
+  config = {"experiment": experiment.source, "settings": experiment.settings}
+  if mesh is not None:
+    config["mesh"] = describe_mesh(mesh)
   try:
     out.mkdir(parents=True, exist_ok=True)
+    for name, text in experiment.data.files.items():
+      (out / name).write_text(text, encoding="utf-8")
+    write_json(out / "config.json", config)
   except OSError as error:
-    raise InputError(f"The folder {out} cannot be made: {error}.") from error
-  config = {"experiment": experiment.source, "settings": experiment.settings}
-  for name, text in experiment.data.files.items():
-    (out / name).write_text(text, encoding="utf-8")
-  write_json(out / "config.json", config)
-  return out
+    return f"The folder {out} cannot be made: {error}."
+  return ""
 
 
 def _next_free(name):
@@ -77,6 +106,13 @@ def read_config(out: str | pathlib.Path) -> dict[str, Any]:
   shared = [f.name for f in dataclasses.fields(registry.Run)]
   new = {n: getattr(registry.Run, n) for n in shared if n not in found}
   return {**config, "settings": found | new}
+
+
+def mesh_of(out: str | pathlib.Path) -> Mesh:
+  """Returns the mesh that a run began with; all devices on "data" if it doesn't fit."""
+  spec = read_config(out).get("mesh", "")
+  fits = spec and math.prod(parse_mesh(spec).values()) == jax.device_count()
+  return make_mesh(spec if fits else "")
 
 
 def reopen(out: str | pathlib.Path, **asked: Any) -> Experiment:
@@ -224,7 +260,7 @@ def make_encode(experiment: Experiment, mesh: Mesh) -> Callable:
       _check_inputs(inputs, form, data)
     even = len(jax.tree.leaves(inputs)[0]) % mesh.size == 0
     sharding = rows_sharded(mesh) if even else replicated(mesh)
-    return jitted(variables, jax.device_put(inputs, sharding), patches=patches)
+    return jitted(variables, put(inputs, sharding), patches=patches)
 
   return placed
 

@@ -78,7 +78,8 @@ def fit(
     resume: go on with the run that `out` holds, exactly where it stopped.
     callbacks: called as `callback(step, state, metrics)` at every log. The state is
       donated to the next step: copy what you keep.
-    mesh: where to run; None takes all devices.
+    mesh: where to run; None takes all devices, of a run that goes on the mesh that
+      it began with if it fits them.
     profile: folder for a trace of some warm steps, for xprof or Perfetto; "": none.
     say: where sentences for people go.
 
@@ -91,10 +92,11 @@ def fit(
     NonFiniteLoss: after writing the failing step to `failed/`.
   """
   use_compilation_cache()
-  mesh = data_mesh() if mesh is None else mesh
+  if mesh is None:
+    mesh = runs.mesh_of(out) if resume else data_mesh()
   check(experiment, mesh)
   say = processes.quiet(say)
-  out = pathlib.Path(out) if resume else runs.create(experiment, out)
+  out = pathlib.Path(out) if resume else runs.create(experiment, out, mesh)
   _say_start(experiment, out, mesh, say)
   with processes.leaving_together(out):
     with Trainer(experiment, out, mesh, callbacks, say, profile) as trainer:
@@ -264,7 +266,7 @@ class Trainer:
       self.checkpoints.wait()
     raise Interrupted(
       f"Stopped by {signal.Signals(signum).name} at step {step}; the state is saved. "
-      f"Go on by: jaxssl train --resume {self.out}",
+      f"Go on by: {processes.resumed_by(self.out)}",
       signum,
     )
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxssl import cli, registry, results
+from jaxssl import cli, registry, results, train
 from jaxssl.errors import InputError
 
 TOY = str(pathlib.Path(__file__).parent / "toy.py") + ":toy"
@@ -70,6 +70,9 @@ def test_help_shows_settings_with_defaults_and_meanings(capsys):
   text = re.sub(r"\s+", " ", capsys.readouterr().out)
   for words in ("--temperature", "0.2", "--steps", "Optimiser steps", "--out"):
     assert words in text
+  for words in ("--distributed", "--coordinator", "--num-processes", "--process-id"):
+    assert words in text
+  assert "--topology" in text and "--resume" in text
 
 
 def test_train_ends_with_the_table_and_the_report(run, capsys):
@@ -160,6 +163,9 @@ def test_embed_writes_features_of_files(run, tmp_path, capsys, patches):
     (["train", "simclr_digit"], "Did you mean 'simclr_digits'"),
     (["train", "simclr_digits", "--batch", "9999"], "larger than the 1297 examples"),
     (["train", "simclr_digits", "--steps", "0"], "steps is 0"),
+    (["train", "simclr_digits", "--num-processes", "2"], "need --coordinator"),
+    (["train", "simclr_digits", "--process-id", "0"], "need --coordinator"),
+    (["train", "simclr_digits", "--out", "gs://bucket/x"], "is no folder of this mach"),
     (["train", "--resume"], "needs the folder of a run"),
     (["train", "--resume", "nowhere"], "nowhere is not a run"),
     (["eval", "nowhere"], "nowhere is not a run"),
@@ -183,6 +189,17 @@ def test_a_slice_changes_the_defaults_and_the_mesh():
   found = cli.parse_settings(entry, settings, rest, cli.LAUNCH)
   assert found["mesh"] == "data=4,fsdp=4" and found["steps"] == 7
   assert found["precision"] == "bfloat16" and found["remat"] == "full"
+
+
+def test_a_slice_gives_a_resumed_run_its_mesh_alone(run, monkeypatch):
+  slices, seen = {"v5e:2x4": {"mesh": "data=4,fsdp=2", "batch": 16}}, {}
+  entry = registry.find(TOY)._replace(slices=slices)
+  monkeypatch.setattr(registry, "find", lambda source: entry)
+  monkeypatch.setattr(train, "fit", lambda experiment, out, **how: seen.update(how))
+  assert cli.main(["train", "--resume", run, "--topology", "v5e:2x4"]) == 0
+  assert dict(seen["mesh"].shape) == {"data": 4, "fsdp": 2}
+  assert cli.main(["train", "--resume", run]) == 0
+  assert seen["mesh"] is None
 
 
 def test_unknown_and_mistyped_settings(capsys):

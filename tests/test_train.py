@@ -255,11 +255,50 @@ def test_refresh_runs_before_every_epoch():
 
 @pytest.mark.parametrize("stop", [12, 17])
 def test_spans_end_where_they_must(stop):
-  spans = list(feeds.spans(3, stop, 5, 6))
-  assert spans[0] == (3, 2)
+  spans = list(feeds.spans(3, stop, 5, 12))
+  assert spans[:3] == [(3, 1), (4, 1), (5, 5)]
   assert sum(steps for _, steps in spans) == stop - 3
   for (first, steps), (after, _) in itertools.pairwise(spans):
-    assert first + steps == after and (after % 5 == 0 or after % 6 == 0)
+    assert first + steps == after
+    assert steps == 1 or (first % 5 == 0 and first // 12 == (after - 1) // 12)
+
+
+@pytest.mark.parametrize("epoch", [None, 37, 40])
+def test_spans_have_two_lengths_at_most(epoch):
+  lengths = {steps for _, steps in feeds.spans(0, 1009, 20, epoch)}
+  assert lengths == {1, 20}
+
+
+def _shaken(state, batches, key):
+  """A refresh that depends on its key, and is no neutral one."""
+  factor = 1 + 0.01 * jax.random.normal(key)
+  return state._replace(params=jax.tree.map(lambda x: factor * x, state.params))
+
+
+@pytest.mark.parametrize("refresh", [None, _shaken])
+def test_several_steps_in_a_call_end_like_one_by_one(tmp_path, monkeypatch, refresh):
+  """Epochs of 6 steps and calls of 4: some calls are cut into single steps."""
+  every = {"log_every": 4, "eval_every": 12, "checkpoint_every": 4}
+  experiment = jaxssl.build(TOY, adaptive=False, **every)
+  method = experiment.method._replace(refresh=refresh)
+  experiment = experiment._replace(method=method)
+  found = []
+  for k in (1, 4):
+    monkeypatch.setattr(feeds, "steps_per_call", lambda experiment, k=k: k)
+    state = jaxssl.fit(experiment, tmp_path / str(k), mesh=ONE, say=len).state
+    rows = read_metrics(tmp_path / str(k) / "metrics.jsonl")
+    assert [row["step"] for row in rows if "loss" in row] == [4, 8, 12]
+    losses = [row["loss"] for row in rows if "loss" in row]
+    found.append((losses, state._replace(key=jax.random.key_data(state.key))))
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), *found)
+
+
+def test_a_run_goes_on_with_its_mesh(tmp_path, monkeypatch):
+  mesh = make_mesh("data=4,fsdp=2")
+  out = runs.create(jaxssl.build(TOY), tmp_path / "run", mesh)
+  assert runs.mesh_of(out) == mesh
+  monkeypatch.setattr(jax, "device_count", lambda: 4)
+  assert runs.mesh_of(out) == data_mesh()
 
 
 def test_signals_are_left_alone_outside_the_main_thread():

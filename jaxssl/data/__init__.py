@@ -9,7 +9,6 @@ from jaxssl.data.loader import gather, open_data, prefetch, resident, take
 from jaxssl.data.moving import moving_digits, open_clips, read_idx
 from jaxssl.data.packing import TextPair, Windows
 from jaxssl.data.sampler import (
-  host_rows,
   in_order,
   index_block,
   indices,
@@ -63,7 +62,6 @@ __all__ = [
   "digits",
   "gather",
   "graph_kind",
-  "host_rows",
   "image_folder",
   "in_order",
   "index_block",

@@ -56,32 +56,6 @@ def index_block(
   return np.stack([draw(step) for step in range(start, start + steps)])
 
 
-def host_rows(
-  indices: np.ndarray, *, process_index: int, process_count: int
-) -> np.ndarray:
-  """Returns one host's part of the global batch.
-
-  Args:
-    indices: [..., batch], the same on every host.
-    process_index: this host, from 0.
-    process_count: number of hosts; must divide the batch.
-
-  Returns:
-    The host's contiguous rows, [..., batch / process_count]; those of all hosts,
-    joined in order, are `indices`.
-  """
-  batch = indices.shape[-1]
-  if batch % process_count:
-    raise InputError(
-      f"a batch of {batch} cannot be shared by {process_count} hosts evenly; use a"
-      f" multiple of {process_count}"
-    )
-  if not 0 <= process_index < process_count:
-    raise InputError(f"process {process_index} is not in 0..{process_count - 1}")
-  rows = batch // process_count
-  return indices[..., process_index * rows : (process_index + 1) * rows]
-
-
 def in_order(*, examples: int, batch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
   """Yields all examples once, in order: for evaluations and for `refresh`.
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxssl.data import host_rows, in_order, index_block, indices, steps_per_epoch
+from jaxssl.data import in_order, index_block, indices, steps_per_epoch
 from jaxssl.errors import InputError
 
 SETTINGS = {"examples": 23, "batch": 5, "seed": 7}
@@ -67,14 +67,6 @@ def test_the_order_is_this_one_forever():
   assert indices(0, examples=8, batch=8, seed=0).tolist() == [0, 3, 7, 5, 1, 2, 6, 4]
 
 
-@pytest.mark.parametrize("hosts", [1, 2, 3, 6])
-def test_hosts_rows_join_to_the_global_batch(hosts):
-  block = index_block(0, 3, examples=40, batch=12, seed=0)
-  parts = [host_rows(block, process_index=i, process_count=hosts) for i in range(hosts)]
-  assert parts[0].shape == (3, 12 // hosts)
-  np.testing.assert_array_equal(np.concatenate(parts, axis=-1), block)
-
-
 def test_in_order_visits_everything_once_and_masks_the_padding():
   rows, masks = zip(*in_order(examples=7, batch=3), strict=True)
   assert [r.tolist() for r in rows] == [[0, 1, 2], [3, 4, 5], [6, 6, 6]]
@@ -99,12 +91,3 @@ def test_wrong_settings(changes, message):
 def test_negative_step():
   with pytest.raises(InputError, match="at least 0"):
     indices(-1, **SETTINGS)
-
-
-@pytest.mark.parametrize(
-  ("index", "count", "message"),
-  [(0, 3, "multiple of 3"), (2, 2, r"0\.\.1"), (-1, 2, r"0\.\.1")],
-)
-def test_wrong_hosts(index, count, message):
-  with pytest.raises(InputError, match=message):
-    host_rows(np.arange(10), process_index=index, process_count=count)
