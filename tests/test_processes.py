@@ -21,7 +21,7 @@ from jaxssl.mesh import data_mesh
 
 TOY = str(pathlib.Path(__file__).parent / "toy.py") + ":toy"
 SETTINGS = ["--steps", "12", "--log-every", "3", "--eval-every", "12"]
-LONG = ["--steps", "150", "--log-every", "1", "--eval-every", "150"]
+LONG = ["--steps", "80", "--log-every", "1", "--eval-every", "80"]
 
 
 def environment(devices):
@@ -124,7 +124,7 @@ def test_a_kill_ends_the_other_and_all_go_on_bit_identical(
 ):
   out = tmp_path / "killed"
   started = launch_two([TOY, *LONG, "--out", out])
-  wait_for(out / "metrics.jsonl", 20, started)
+  wait_for(out / "metrics.jsonl", 12, started)
   started[killed].send_signal(signal.SIGKILL)
   said, codes = ends(started, within=2 * processes.HEARTBEAT)
   assert codes[killed] == -signal.SIGKILL
@@ -133,7 +133,7 @@ def test_a_kill_ends_the_other_and_all_go_on_bit_identical(
   else:
     assert codes[0] == 1, (said, codes)
     assert f"the same command, --resume {out} in place" in said[0]
-  assert read_metrics(out / "metrics.jsonl")[-1]["step"] < 150
+  assert read_metrics(out / "metrics.jsonl")[-1]["step"] < 80
   again = outputs(launch_two(["--resume", out]))
   assert "Going on from step" in again[0]
   for a, b in zip(state_of(out), uninterrupted, strict=True):
