@@ -16,6 +16,7 @@ import numpy as np
 
 from jaxssl.errors import InputError, nearest
 from jaxssl.ops.patches import cut_patches
+from jaxssl.ops.products import standardized_product
 
 Factory = Callable[..., nn.Module]
 
@@ -178,21 +179,60 @@ class BatchNorm(Norm):
   momentum: float = 0.9
 
   @nn.compact
-  def __call__(self, x: jax.Array, *, train: bool, keys: jax.Array | None = None):
-    mean = self.variable("batch_stats", "mean", jnp.zeros, x.shape[-1:], jnp.float32)
-    var = self.variable("batch_stats", "var", jnp.ones, x.shape[-1:], jnp.float32)
+  def __call__(
+    self,
+    x: jax.Array,
+    *,
+    train: bool,
+    keys: jax.Array | None = None,
+    kernel: jax.Array | None = None,
+  ):
+    """Normalises `x`, or `x @ kernel`.
+
+    Args:
+      x: [batch, ..., channels].
+      train: whether to use and update batch statistics.
+      keys: unused.
+      kernel: float32 [channels, channels out], for maps [batch, height, width,
+        channels]; in training the product is then not kept (`standardized_product`).
+    """
+    width = x.shape[-1:] if kernel is None else kernel.shape[-1:]
+    mean = self.variable("batch_stats", "mean", jnp.zeros, width, jnp.float32)
+    var = self.variable("batch_stats", "var", jnp.ones, width, jnp.float32)
+    scale = bias = None
+    if self.use_scale:
+      scale = self.param("scale", self.scale_init, width)
+    if self.use_bias:
+      bias = self.param("bias", nn.initializers.zeros, width)
+    if train and kernel is not None:
+      y, *found = self._product(x, kernel, scale, bias)
+      self._keep(mean, var, *found)
+      return y
+    if kernel is not None:
+      x = x.astype(self.dtype) @ kernel.astype(self.dtype)
     # One pass over x. The running mean as origin keeps E[x^2] - E[x]^2 accurate
     # where the mean is large against the deviation.
     shift = mean.value
     x = x.astype(jnp.float32) - _rows(shift, x)
     if not train:
-      return self._normalize(x, jnp.zeros_like(shift), var.value)
-    batch_mean, batch_var = self._moments(x)
+      return self._normalize(x, jnp.zeros_like(shift), var.value, scale, bias)
+    found = self._moments(x)
+    self._keep(mean, var, shift + found[0], found[1])
+    return self._normalize(x, *found, scale, bias)
+
+  def _product(self, x, kernel, scale, bias):
+    width = kernel.shape[-1:]
+    scale = jnp.ones(width) if scale is None else scale
+    bias = jnp.zeros(width) if bias is None else bias
+    over = None if self.is_initializing() else self.axis_name
+    x = x.astype(self.dtype)
+    return standardized_product(x, kernel, scale, bias, self.epsilon, over)
+
+  def _keep(self, mean, var, batch_mean, batch_var):
     if not self.is_initializing():
       keep = self.momentum
-      mean.value = keep * mean.value + (1 - keep) * (shift + batch_mean)
+      mean.value = keep * mean.value + (1 - keep) * batch_mean
       var.value = keep * var.value + (1 - keep) * batch_var
-    return self._normalize(x, batch_mean, batch_var)
 
   def _moments(self, x):
     axes = tuple(range(x.ndim - 1))
@@ -201,16 +241,13 @@ class BatchNorm(Norm):
       moments = jax.lax.pmean(moments, self.axis_name)
     return moments[0], jnp.maximum(moments[1] - moments[0] ** 2, 0.0)
 
-  def _normalize(self, x, mean, var):
+  def _normalize(self, x, mean, var, scale, bias):
     # One product and one sum an element: their gradients need two sums over x, not
     # four, in a step that is bound by memory.
-    scale, offset = jax.lax.rsqrt(var + self.epsilon), 0.0
-    if self.use_scale:
-      scale *= self.param("scale", self.scale_init, x.shape[-1:])
-    if self.use_bias:
-      offset = self.param("bias", nn.initializers.zeros, x.shape[-1:])
-    y = x * _rows(scale, x) + _rows(offset - mean * scale, x)
-    return y.astype(self.dtype)
+    factor = jax.lax.rsqrt(var + self.epsilon)
+    factor = factor if scale is None else scale * factor
+    offset = -mean * factor if bias is None else bias - mean * factor
+    return (x * _rows(factor, x) + _rows(offset, x)).astype(self.dtype)
 
 
 class LayerNorm(Norm):

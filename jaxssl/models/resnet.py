@@ -33,10 +33,20 @@ class _Conv(nn.Module):
   dtype: Any = jnp.float32
 
   @nn.compact
-  def __call__(self, x):
+  def __call__(self, x, *, apply: bool = True):
     shape = (self.size, self.size, x.shape[-1], self.width)
-    kernel = self.param("kernel", he_init, shape).astype(self.dtype)
-    return convolve(x.astype(self.dtype), kernel, stride=self.stride)
+    kernel = self.param("kernel", he_init, shape)
+    if not apply:
+      return kernel
+    return convolve(x.astype(self.dtype), kernel.astype(self.dtype), stride=self.stride)
+
+
+def _normalized(norm, conv, x, train):
+  """`norm(conv(x))`; batch norm takes a 1x1 convolution that widens as a product."""
+  if conv.size == 1 and conv.width > x.shape[-1] and isinstance(norm, BatchNorm):
+    kernel = conv(x, apply=False)[0, 0]
+    return norm(x[:, :: conv.stride, :: conv.stride], train=train, kernel=kernel)
+  return norm(conv(x), train=train)
 
 
 class ImageNetStem(nn.Module):
@@ -92,11 +102,11 @@ class _Residual(nn.Module):
     convs = self.convolutions()
     y = x
     for i, (width, size, stride) in enumerate(convs, start=1):
-      y = _Conv(width, size, stride, dtype=self.dtype, name=f"conv{i}")(y)
+      conv = _Conv(width, size, stride, dtype=self.dtype, name=f"conv{i}")
       if i < len(convs):
-        y = nn.relu(self.norm(name=f"norm{i}")(y, train=train))
+        y = nn.relu(self.norm(name=f"norm{i}")(conv(y), train=train))
     last = self.norm(scale_init=self.last_scale_init, name=f"norm{len(convs)}")
-    y = last(y, train=train)
+    y = _normalized(last, conv, y, train)
     return nn.relu(y + self._shortcut(x, y.shape, train))
 
   def convolutions(self):
@@ -107,7 +117,7 @@ class _Residual(nn.Module):
     if x.shape == shape:
       return x
     conv = _Conv(shape[-1], 1, self.stride, dtype=self.dtype, name="shortcut_conv")
-    return self.norm(name="shortcut_norm")(conv(x), train=train)
+    return _normalized(self.norm(name="shortcut_norm"), conv, x, train)
 
 
 class BasicBlock(_Residual):
