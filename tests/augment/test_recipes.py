@@ -421,5 +421,5 @@ def test_random_operations_and_recipes_take_options_by_name_only():
     allowed = {"key", "image", "size", "first", "second", *augment.Window._fields}
     allowed |= {"local", "local_size", "window", "step_key", "row_key", "distance"}
     allowed |= {"name", "view", "frames", "vocabulary", "marginals", "mask"}
-    allowed |= {*EXAMPLES, "other"}
+    allowed |= {*EXAMPLES, "other", "own"}
     assert {p.name for p in options} <= allowed, name
