@@ -178,7 +178,7 @@ def test_a_small_step_is_compiled_for_a_slice(capsys):
 
 @pytest.mark.slow
 def test_the_step_of_a_resnet50_on_a_slice():
-  """SimCLR, bfloat16, 128 images a chip: within these, so more may fit."""
+  """SimCLR with its augmentation, bfloat16, 128 images a chip."""
   pytest.importorskip("libtpu")
   settings = {"batch": 2048, "precision": "bfloat16"}
   entry = registry.find("simclr_imagenet")
@@ -186,7 +186,7 @@ def test_the_step_of_a_resnet50_on_a_slice():
   mesh = make_mesh("", plan.devices_of("v5e:4x4"))
   made = registry.build("simclr_imagenet", **settings)
   found = plan.plan(made, mesh, topology="v5e:4x4")
-  assert found.bytes_accessed <= 8.0e10
+  assert found.bytes_accessed <= 8.4e10
   assert found.temporary_bytes <= 8.0 * 2**30
   assert set(found.collectives) <= {"all-reduce", "all-gather"}
   assert found.collectives["all-gather"]["count"] <= 1
