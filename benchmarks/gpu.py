@@ -186,8 +186,8 @@ def main() -> None:
     rows.append(measure(method, name, size, options.precision))
     jax.clear_caches()
   header = ["method", "encoder", "images/s", "goal", "peers on an H200", "ms a step"]
-  header += ["of peak arithmetic"]
-  header += ["of peak bandwidth", "augmentation alone", "temporaries GiB"]
+  header += ["of peak arithmetic", "of peak bandwidth", "augmentation alone"]
+  header += ["temporaries GiB"]
   page.write(
     options,
     f"One {device.device_kind}; {options.precision}, a batch of {LARGE.batch} images, "

@@ -23,10 +23,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import page
+from methods import advance
 
 from jaxssl import core, evals, registry, runs
 from jaxssl.data.graphs import open_graphs
-from jaxssl.feeds import make_feed
 from jaxssl.mesh import data_mesh
 from jaxssl.ops import l2_normalize
 from jaxssl.train import use_compilation_cache
@@ -224,25 +224,13 @@ def measure_graphcl(seed: int, options) -> None:
   experiment = registry.build(f"{GRAPHCL}_graph", seed=seed, **settings)
   mesh = data_mesh(jax.devices()[:1])
   first, encode = runs.make_init(experiment, mesh)(), runs.make_encode(experiment, mesh)
-  state, seconds = train_graphcl(experiment, mesh)
+  state, seconds = advance(experiment, mesh)
   found = {"steps": experiment.run.steps, "seconds": seconds}
   for title, one in (("untrained", first), ("trained", state)):
     features = functools.partial(encode, runs.variables_of(one))
     found[title] = score_graphs(title, features, experiment.data)
   path.write_text(json.dumps(found))
   print(GRAPHCL, seed, round(seconds), found["trained"], flush=True)
-
-
-def train_graphcl(experiment: registry.Experiment, mesh):
-  """Returns the last state, and the seconds of the steps alone."""
-  feed, state = make_feed(experiment, mesh), runs.make_init(experiment, mesh)()
-  step = functools.partial(core.train_step, experiment.method, experiment.tx)
-  step = jax.jit(step).lower(state, feed.batch(0)).compile()
-  start = time.perf_counter()
-  for i in range(experiment.run.steps):
-    state, _ = step(state, feed.batch(i))
-  jax.block_until_ready(state.params)
-  return state, time.perf_counter() - start
 
 
 def score_graphs(title: str, encode, data) -> dict[str, float]:

@@ -399,20 +399,16 @@ def plan_command(argv: Sequence[str]) -> None:
   settings, axes = registry.on_slice(entry, args.topology)
   settings = parse_settings(entry, plan.without_data(settings), rest, {})
   mesh = make_mesh(args.mesh or axes, plan.devices_of(args.topology))
-  make = lambda batch, work: plan.plan(
-    registry.build(args.name, **{**settings, "batch": batch}),
-    mesh,
-    topology=args.topology,
-    work=work,
-  )
-  made, found = make(settings["batch"], True), {}
+  build = lambda batch: registry.build(args.name, **{**settings, "batch": batch})
+  of = functools.partial(plan.plan, mesh=mesh, topology=args.topology)
+  experiment = build(settings["batch"])
+  made, found = of(experiment, work=True), {}
   if not args.json:
     print(plan.as_text(made))
   if args.find_batch or made.fits is False:
-    examples = len(registry.build(args.name, **settings).data.train)
-    most = min(args.find_batch or settings["batch"], examples)
+    most = min(args.find_batch or settings["batch"], len(experiment.data.train))
     rows, _ = plan.largest_batch(
-      lambda batch: make(batch, False),
+      lambda batch: of(build(batch), work=False),
       unit=mesh.size * settings["accumulate"],
       most=most,
     )

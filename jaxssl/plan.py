@@ -197,7 +197,7 @@ def memory_of(mesh: Mesh, topology: str) -> float | None:
   """
   device = mesh.devices.flat[0]
   if topology:
-    return CHIPS[topology.partition(":")[0]].memory
+    return chip_of(device, topology).memory
   if device.platform == "cpu":
     whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return whole / len(jax.local_devices())

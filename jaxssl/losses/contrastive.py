@@ -21,7 +21,7 @@ from jaxssl.losses._checks import (
   check_rows,
 )
 from jaxssl.losses._streaming import Tags, row_terms
-from jaxssl.ops.numerics import l2_normalize
+from jaxssl.ops.numerics import in_turns, l2_normalize
 
 
 def nt_xent(
@@ -264,15 +264,14 @@ def _everything(rows, columns):
 
 
 def _both_views(z_a, z_b, temperature):
-  """Rows of both views in turns, so that none changes its device on a mesh."""
-  z = jnp.stack([_scaled(z_a, temperature), _scaled(z_b, temperature)], axis=1)
-  z = z.reshape(-1, z.shape[-1])
+  """Rows of both views in turns, and their tags."""
+  z = in_turns(_scaled(z_a, temperature), _scaled(z_b, temperature))
   rows = np.arange(z.shape[0])  # constants: nothing to gather for the columns
   return z, Tags(sample=rows, group=rows // 2)
 
 
 def _by_view(rows):
-  """Values of `_both_views`' rows as those of the first view, then of the second."""
+  """Values of two views' rows in turns as those of the first, then of the second."""
   return rows.reshape(-1, 2).T.reshape(-1)
 
 

@@ -26,6 +26,7 @@ from jaxssl.losses import _streaming
 from jaxssl.losses._checks import check_matrices, check_paired, check_rows
 from jaxssl.losses._streaming import LOWEST, RowTerms, Rule, Tags
 from jaxssl.losses.contrastive import (
+  _by_view,
   _check_labels,
   _check_options,
   _everything,
@@ -33,6 +34,7 @@ from jaxssl.losses.contrastive import (
   _other_samples,
   _scaled,
 )
+from jaxssl.ops.numerics import in_turns
 
 Axes = str | tuple[str, ...] | None
 
@@ -242,11 +244,9 @@ def _attract_views(rule, z_a, z_b, temperature, ring):
   The views of an example are neighbours until the end, so that of each row only its
   loss moves to another device; one view after the other is split elsewhere.
   """
-  views = _scaled(z_a, temperature), _scaled(z_b, temperature)
-  z = jnp.stack(views, axis=1).reshape(-1, z_a.shape[1])
+  z = in_turns(_scaled(z_a, temperature), _scaled(z_b, temperature))
   rows = _numbers(z, ring)
-  losses = _attract(rule, z, z, Tags(sample=rows, group=rows // 2), ring)
-  return losses.reshape(-1, 2).T.reshape(-1)
+  return _by_view(_attract(rule, z, z, Tags(sample=rows, group=rows // 2), ring))
 
 
 def _attract(rule, queries, candidates, tags, ring):

@@ -112,6 +112,17 @@ class TargetExtra(NamedTuple):
   target_stats: PyTree
 
 
+def without(scores: jax.Array, absent: jax.Array) -> jax.Array:
+  """Returns scores in which negatives that are absent count for nothing.
+
+  Args:
+    scores: [..., 1 + negatives], the positive first.
+    absent: bool, True for those; broadcast to [..., negatives].
+  """
+  others = jnp.where(absent, -jnp.inf, scores[..., 1:])
+  return jnp.concatenate([scores[..., :1], others], axis=-1)
+
+
 def target_method(
   net: nn.Module, views: Callable, *, loss: Callable, momentum: Callable
 ) -> Method:

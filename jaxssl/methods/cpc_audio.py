@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxssl import losses
 from jaxssl.core import Method
 from jaxssl.errors import InputError
-from jaxssl.methods.common import Extra
+from jaxssl.methods.common import Extra, without
 from jaxssl.models import siamese
 from jaxssl.ops import to_float
 
@@ -108,7 +108,7 @@ def cpc_audio(
     own = jnp.stack([outputs.own[:, w] for w in windows], axis=2).astype(jnp.float32)
     row, time = draw_frames(outputs.keys[0], z.shape[:2], frames=last, count=negatives)
     scores = losses.cpc_audio_logits(predicted, ahead, z[row, time])
-    scores = _of_own(scores, outputs.own[row, time])
+    scores = without(scores, ~outputs.own[row, time][:, :, None])
     rows = -jax.nn.log_softmax(scores)[..., 0]
     right = scores[..., 0] > jnp.max(scores[..., 1:], axis=-1)
     count = jnp.maximum(own.sum(axis=(0, 1)), 1.0)
@@ -138,12 +138,6 @@ def draw_frames(
   row = jax.random.randint(key_row, drawn, 0, shape[0])
   shift = jax.random.randint(key_time, drawn, 1, shape[1])
   return row, (jnp.arange(frames)[None, :, None] + shift) % shape[1]
-
-
-def _of_own(scores, there):
-  """The scores, positive first, where negatives that aren't there count for nothing."""
-  others = jnp.where(there[:, :, None], scores[..., 1:], -jnp.inf)
-  return jnp.concatenate([scores[..., :1], others], axis=-1)
 
 
 def _first(views, key, batch):

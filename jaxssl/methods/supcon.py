@@ -10,6 +10,7 @@ from jaxssl.core import Method
 from jaxssl.errors import InputError
 from jaxssl.methods.common import projection, two_view_method
 from jaxssl.models.siamese import apply_merged
+from jaxssl.ops.numerics import in_turns
 
 
 def supcon(
@@ -55,7 +56,7 @@ def supcon(
     if len(labels) < 2:
       raise InputError("SupCon of one example has nothing apart; pass at least 2.")
     rows = contrast(
-      jnp.stack(z, axis=1).reshape(-1, z[0].shape[-1]),  # rows stay on their device
+      in_turns(*z),
       jnp.repeat(labels, len(z)),
       temperature=temperature,
       block_size=block_size,

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jaxssl import losses
 from jaxssl.core import Method
-from jaxssl.methods.common import Extra, mean_over_patches
+from jaxssl.methods.common import Extra, mean_over_patches, without
 from jaxssl.models.siamese import draw_views, encode_alone, fold_in_rows
 from jaxssl.models.speech import Guess, MaskedWave, pick_frames
 from jaxssl.ops import other_places
@@ -128,9 +128,8 @@ def _compare(asked, places, temperature):
   )
   padded = ~pick_frames(asked.own, places.reshape(len(places), -1))
   padded = padded.reshape(places.shape)  # what is no negative either
-  others = jnp.where(padded, -jnp.inf, scores[..., 1:])
-  scores = jnp.concatenate([scores[..., :1], others], axis=-1)
-  right = scores[..., 0] > jnp.max(others, axis=-1)
+  scores = without(scores, padded)
+  right = scores[..., 0] > jnp.max(scores[..., 1:], axis=-1)
   likeliest = jnp.argmax(asked.logits, axis=-1)
   picked = jax.nn.one_hot(likeliest, asked.logits.shape[-1]) * own[..., None, None]
   return Wav2Vec2Outputs(

@@ -199,7 +199,7 @@ class BatchNorm(Norm):
     width = x.shape[-1:] if kernel is None else kernel.shape[-1:]
     mean = self.variable("batch_stats", "mean", jnp.zeros, width, jnp.float32)
     var = self.variable("batch_stats", "var", jnp.ones, width, jnp.float32)
-    scale = bias = None
+    scale, bias = jnp.ones(width), jnp.zeros(width)
     if self.use_scale:
       scale = self.param("scale", self.scale_init, width)
     if self.use_bias:
@@ -221,9 +221,6 @@ class BatchNorm(Norm):
     return self._normalize(x, *found, scale, bias)
 
   def _product(self, x, kernel, scale, bias):
-    width = kernel.shape[-1:]
-    scale = jnp.ones(width) if scale is None else scale
-    bias = jnp.zeros(width) if bias is None else bias
     over = None if self.is_initializing() else self.axis_name
     x = x.astype(self.dtype)
     return standardized_product(x, kernel, scale, bias, self.epsilon, over)
@@ -244,9 +241,8 @@ class BatchNorm(Norm):
   def _normalize(self, x, mean, var, scale, bias):
     # One product and one sum an element: their gradients need two sums over x, not
     # four, in a step that is bound by memory.
-    factor = jax.lax.rsqrt(var + self.epsilon)
-    factor = factor if scale is None else scale * factor
-    offset = -mean * factor if bias is None else bias - mean * factor
+    factor = scale * jax.lax.rsqrt(var + self.epsilon)
+    offset = bias - mean * factor
     return (x * _rows(factor, x) + _rows(offset, x)).astype(self.dtype)
 
 

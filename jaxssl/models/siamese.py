@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl.errors import InputError
-from jaxssl.ops.numerics import to_float
+from jaxssl.ops.numerics import in_turns, to_float
 
 PyTree = Any
 
@@ -183,17 +183,12 @@ def _shapes(view):
 def _apply_group(net, params, stats, views, keys, *, start):
   count = len(views)
   numbers = range(start, start + count)
-  merged = jax.tree.map(lambda *x: _merge(jnp.stack(x, axis=1)), *views)
-  view_keys = jnp.stack([fold_in_rows(keys, i) for i in numbers], axis=1)
-  out, stats = apply(net, params, stats, merged, _merge(view_keys))
+  merged = jax.tree.map(in_turns, *views)
+  view_keys = in_turns(*[fold_in_rows(keys, i) for i in numbers])
+  out, stats = apply(net, params, stats, merged, view_keys)
   split = jax.tree.map(lambda x: x.reshape(-1, count, *x.shape[1:]), out)
   outputs = tuple(jax.tree.map(lambda x, i=i: x[:, i], split) for i in range(count))
   return outputs, stats
-
-
-def _merge(x):
-  rows = x.shape[0] * x.shape[1]  # not -1: a table may have no categorical columns
-  return x.reshape(rows, *x.shape[2:])
 
 
 def apply_with_patches(
