@@ -5,6 +5,7 @@ Needs the standard library alone, so that it serves environments without JAX too
 
 import argparse
 import importlib.metadata
+import itertools
 import os
 import pathlib
 import platform
@@ -45,10 +46,60 @@ def path_of(options: argparse.Namespace) -> pathlib.Path:
 
 
 def write(options: argparse.Namespace, *parts: str) -> None:
-  """Writes the page, its parts separated by empty lines, and prints it."""
-  text = "\n\n".join(part.strip() for part in parts) + "\n"
-  path_of(options).write_text(text)
+  """Writes the page, its parts separated by empty lines, and prints it.
+
+  Rows of the page that is there, whose names none of the new ones has, are kept, so
+  that one method can be measured without all the others.
+  """
+  text, path = "\n\n".join(part.strip() for part in parts) + "\n", path_of(options)
+  if not options.quick:
+    text = keep_rows(text, path)
+  path.write_text(text)
   print(f"\n{text}", end="", flush=True)
+
+
+def keep_rows(text: str, path: pathlib.Path) -> str:
+  """Returns the text of a page with the rows that only the written page has.
+
+  Args:
+    text: of the new page.
+    path: of the page that may be there. A table is the same if it stands under the same
+      heading and has the same columns, a row if its first cell is the same.
+
+  Returns:
+    The new page, each kept row behind the one that it followed.
+  """
+  old = path.read_text() if path.is_file() else ""
+  there = {(where, table[0]): table for where, table in _tables(old)}
+  kept = 0
+  for where, table in _tables(text):
+    merged = _merged(table, there.get((where, table[0]), []))
+    kept += len(merged) - len(table)
+    text = text.replace("\n".join(table), "\n".join(merged), 1)
+  return text + ("\nOlder rows were kept.\n" if kept else "")
+
+
+def _tables(text):
+  """Yields the heading above and the lines of each table."""
+  heading, lines = "", []
+  for line in [*text.splitlines(), ""]:
+    if line.startswith("|"):
+      lines.append(line)
+      continue
+    if lines:
+      yield heading, lines
+    heading, lines = (line if line.startswith("#") else heading), []
+
+
+def _merged(new, old):
+  """The new lines and those old ones whose first cells they lack."""
+  name = lambda line: line.split("|")[1].strip()
+  names, merged = set(map(name, new)), list(new)
+  for before, line in itertools.pairwise(old):
+    if name(line) not in names:
+      at = [name(x) for x in merged].index(name(before))
+      merged.insert(at + 1, line)
+  return merged
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -22,6 +22,7 @@ import platform
 
 import jax
 import numpy as np
+import page
 from methods import advance, references, scores
 
 from jaxssl import evals, registry, report, results, runs
@@ -214,7 +215,8 @@ def write(folder: pathlib.Path) -> None:
     f"cores shared with other work ({platform.machine()}, jax {jax.__version__}).\n\n"
     f"{table(found)}\n"
   )
-  (RESULTS / "pretexts.md").write_text(text)
+  path = RESULTS / "pretexts.md"
+  path.write_text(page.keep_rows(text, path))
   print(text)
 
 

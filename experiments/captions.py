@@ -133,7 +133,7 @@ def siglip_captions(
   method="LiT",
   data="digits_captions; your own: a folder, an .npz",
   reaches="not measured yet",
-  cost="2 min on 2 CPU cores, after the image run",
+  cost="2 min on 2 CPU cores; the image run before it",
   aliases=("lit",),
 )
 def lit_captions(
@@ -160,7 +160,8 @@ def lit_captions(
 
   Args:
     run: Settings of every run.
-    image_run: Folder of a run on images of the same size, such as runs/simclr_digits/1.
+    image_run: Folder of a run on images of the same size, such as runs/simclr_digits/1;
+      empty locks an untrained encoder: a floor, to try it.
     data: Captioned images.
     size: Side of the images in pixels; a folder needs it, 0: their own.
     length: Tokens of a caption at most.
@@ -175,7 +176,7 @@ def lit_captions(
     weight_decay: Of the weights; biases and norms have none.
   """
   source = _open(data, size, length, vocabulary, tokenizer)
-  teacher, dim = locked_encoder(image_run, source)
+  teacher, dim = locked_encoder(image_run, run, source)
   text = text_tower(source, run, TextSettings(width, depth, heads), dim=dim)
   views = caption_views(source, crop=crop)
   net = models.TwoTowers(None, text)

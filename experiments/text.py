@@ -51,7 +51,7 @@ def linear_decay(run: Run, peak: float, *, warmup: float) -> optax.Schedule:
 @experiment(
   method="GPT",
   data="docs",
-  reaches="Tiny Shakespeare, 2,000 steps: 1.91 nats (3e-3: 1.76)",
+  reaches="Tiny Shakespeare, 2,000 steps: 1.76 nats",
   cost="3 min on 2 CPU cores",
   aliases=("gpt",),
 )
@@ -70,12 +70,14 @@ def gpt_text(
   depth: int = 4,
   heads: int = 4,
   dropout: float = 0.0,
-  learning_rate: float = 1e-3,
+  learning_rate: float = 3e-3,
   last_rate: float = 1e-4,
   warmup: int = 100,
   weight_decay: float = 0.1,
 ) -> Parts:
   """GPT on the characters of a text, as nanoGPT's configuration for a CPU.
+
+  nanoGPT's learning rate is 1e-3, with which this ends at 1.91 on Tiny Shakespeare.
 
   Args:
     run: Settings of every run.

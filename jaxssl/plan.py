@@ -20,6 +20,7 @@ from jaxssl import feeds, runs, seeds
 from jaxssl.data.sampler import steps_per_epoch
 from jaxssl.errors import InputError, nearest
 from jaxssl.mesh import check_rows, rows_sharded
+from jaxssl.ops import convolutions
 from jaxssl.registry import Experiment
 
 GIB = 2**30
@@ -235,9 +236,20 @@ def plan(
     compiled = lowered.compile()
   except jax.errors.JaxRuntimeError as error:
     return _refused(experiment, mesh, topology, str(error))
-  loops = work and experiment.run.accumulate > 1 and not _on_cpu(mesh)
-  found = _work_of_turns(experiment, mesh) if loops else _work(compiled)
+  found = _work(compiled)
+  if work and _on_cpu(mesh):
+    found = _work_without_chunks(experiment, mesh, lowered) or found
+  elif work and experiment.run.accumulate > 1:
+    found = _work_of_turns(experiment, mesh)
   return _plan(experiment, mesh, topology, {**_memory(compiled), **found})
+
+
+def _work_without_chunks(experiment, mesh, lowered):
+  """The work where convolutions come in chunks, a loop that counts as one turn."""
+  with convolutions.whole():
+    flat = lower(experiment, mesh)
+  chunks = flat.as_text() != lowered.as_text()
+  return _work(flat.compile()) if chunks else None
 
 
 def _work_of_turns(experiment, mesh):

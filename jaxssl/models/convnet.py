@@ -1,6 +1,5 @@
 """A plain convolutional net for small images: digits, Fashion-MNIST, CIFAR."""
 
-import functools
 from typing import Any
 
 import flax.linen as nn
@@ -15,17 +14,11 @@ from jaxssl.models.layers import (
   flatten_map,
   he_init,
 )
-
-SMALL = 8  # side up to which a 3x3 convolution is one matrix product
+from jaxssl.ops.convolutions import convolve
 
 
 class Conv3x3(nn.Module):
-  """A 3x3 convolution with padding 1 and no bias; on a CPU one matrix product.
-
-  There the nine shifted images are joined along the channels and multiplied by the
-  kernel: as fast as XLA's convolution at 28x28 pixels, ten times faster at 2x2, and its
-  gradient doesn't slow down inside `scan` or under `vmap` over seeds. It costs nine
-  times the memory of its input: use `ResNet` for large images.
+  """A 3x3 convolution with padding 1 and no bias; see `ops.convolutions`.
 
   Attributes:
     width: channels out.
@@ -40,66 +33,7 @@ class Conv3x3(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool, keys: jax.Array | None = None):
     kernel = self.param("kernel", he_init, (3, 3, x.shape[-1], self.width))
-    return conv3x3(x.astype(self.dtype), kernel.astype(self.dtype), self.stride)
-
-
-def conv3x3(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-  """Convolves [batch, height, width, in] with [3, 3, in, out]; see `Conv3x3`."""
-  return jax.lax.platform_dependent(
-    x,
-    kernel,
-    cpu=functools.partial(_product_of_shifts, stride=stride),
-    default=functools.partial(_convolution, stride=stride),
-  )
-
-
-def _product_of_shifts(x, kernel, *, stride):
-  patches = shifted(x, stride)
-  kernel = kernel.reshape(-1, kernel.shape[-1])
-  y = patches.reshape(-1, kernel.shape[0]) @ kernel  # 2-d: the fast path on a CPU
-  return y.reshape(*patches.shape[:3], kernel.shape[-1])
-
-
-def _convolution(x, kernel, *, stride):
-  side = kernel.shape[0]
-  return jax.lax.conv_general_dilated(
-    x,
-    kernel,
-    window_strides=(stride, stride),
-    padding=[((side - 1) // 2, side // 2)] * 2,
-    dimension_numbers=("NHWC", "HWIO", "NHWC"),
-  )
-
-
-def convolve(
-  x: jax.Array, kernel: jax.Array, *, stride: int = 1, small: int = SMALL
-) -> jax.Array:
-  """Convolves without bias, padded symmetrically by half the kernel, as torch.
-
-  On small maps a 3x3 one is `conv3x3`: on a CPU XLA's convolution is many times slower.
-
-  Args:
-    x: [batch, height, width, in].
-    kernel: [side, side, in, out]; an even side is padded by one more at the end.
-    stride: distance between two outputs.
-    small: side up to which a map is small.
-
-  Returns:
-    [batch, rows, columns, out].
-  """
-  if kernel.shape[0] == 3 and max(x.shape[1:3]) <= small:
-    return conv3x3(x, kernel, stride)
-  return _convolution(x, kernel, stride=stride)
-
-
-def shifted(x: jax.Array, stride: int) -> jax.Array:
-  """Joins the nine shifts of images [batch, height, width, channels] by channel."""
-  _, height, width, _ = x.shape
-  padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-  rows = [slice(i, i + height, stride) for i in range(3)]
-  columns = [slice(j, j + width, stride) for j in range(3)]
-  views = [padded[:, row, column] for row in rows for column in columns]
-  return jnp.concatenate(views, axis=-1)
+    return convolve(x.astype(self.dtype), kernel.astype(self.dtype), stride=self.stride)
 
 
 def _average_pool(x, side):

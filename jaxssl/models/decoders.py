@@ -14,12 +14,11 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl.errors import InputError
-from jaxssl.models.convnet import convolve
 from jaxssl.models.layers import BatchNorm, Factory, he_init, normal_init
 from jaxssl.models.mlp import MLP
+from jaxssl.ops.convolutions import convolve
 
 Shape = tuple[int, int, int]
-SMALL = 32  # side up to which a 3x3 convolution is one matrix product, as in ConvNet
 
 
 class MLPDecoder(nn.Module):
@@ -218,4 +217,4 @@ class _Conv3x3(nn.Module):
   def __call__(self, x):
     kernel = self.param("kernel", he_init, (3, 3, x.shape[-1], self.width))
     kernel, x = kernel.astype(self.dtype), x.astype(self.dtype)
-    return convolve(x, kernel, small=SMALL)
+    return convolve(x, kernel)

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl.errors import InputError
-from jaxssl.models.convnet import convolve
 from jaxssl.models.layers import check_images, flatten_map
+from jaxssl.ops.convolutions import convolve
 
 
 class Coded(NamedTuple):

@@ -34,6 +34,15 @@ he_init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 # As the papers with adversarial nets have it.
 leaky_relu = partial(nn.leaky_relu, negative_slope=0.2)
 
+# The erf form of timm, fairseq, nanoGPT and transformers' BERT; the official codes of
+# BERT and GPT-2 have the tanh form, `partial(nn.gelu, approximate=True)`.
+exact_gelu = partial(nn.gelu, approximate=False)
+
+
+def quick_gelu(x: jax.Array) -> jax.Array:
+  """Returns x sigmoid(1.702 x), elementwise: the GELU of OpenAI's CLIP."""
+  return x * jax.nn.sigmoid(1.702 * x)
+
 
 def check_images(x: jax.Array) -> None:
   """Raises InputError unless `x` is float and [batch, height, width, channels]."""

@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl.errors import InputError
-from jaxssl.models.convnet import convolve
 from jaxssl.models.layers import (
   BatchNorm,
   Factory,
@@ -22,6 +21,7 @@ from jaxssl.models.layers import (
   he_init,
   run_block,
 )
+from jaxssl.ops.convolutions import convolve
 
 
 class _Conv(nn.Module):

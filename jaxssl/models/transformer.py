@@ -9,12 +9,14 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl.errors import InputError
-from jaxssl.models.layers import LayerNorm, RowDropout, normal_init, run_block
+from jaxssl.models.layers import (
+  LayerNorm,
+  RowDropout,
+  exact_gelu,
+  normal_init,
+  run_block,
+)
 from jaxssl.models.vit import Attention
-
-# The erf form of fairseq, nanoGPT and transformers' BERT; the official codes of BERT
-# and GPT-2 have the tanh form, `partial(nn.gelu, approximate=True)`.
-exact_gelu = partial(nn.gelu, approximate=False)
 
 
 class Tokens(NamedTuple):
@@ -60,6 +62,12 @@ def last_pool(
   places = jnp.arange(ids.shape[1], dtype=jnp.int32)[None, :]
   last = jnp.max(jnp.where(ids != padding, places, 0), axis=1)
   return jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0]
+
+
+def end_pool(hidden: jax.Array, ids: jax.Array, *, end: int) -> jax.Array:
+  """Returns the first token with the id `end`, [batch, width]: CLIP's features."""
+  places = jnp.argmax(ids == end, axis=1)
+  return jnp.take_along_axis(hidden, places[:, None, None], axis=1)[:, 0]
 
 
 class TokenBlock(nn.Module):
@@ -138,8 +146,8 @@ class Transformer(nn.Module):
     padding: the id that no token attends to; None: all ids are attended to.
     dropout: of the embedding and of each branch, in [0, 1); needs `keys` in training.
     pool: (hidden [batch, length, width], ids [batch, length]) -> [batch, width]:
-      `mean_pool`, `first_pool`, `last_pool`; with another padding than 0, as in
-      `partial(mean_pool, padding=None)`.
+      `mean_pool`, `first_pool`, `last_pool`, `partial(end_pool, end=2)`; with
+      another padding than 0, as in `partial(mean_pool, padding=None)`.
     mlp_ratio: hidden width of the MLPs, in channels.
     activation: of the MLPs.
     epsilon: of the norms; 1e-12 in BERT.

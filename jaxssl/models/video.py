@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxssl.errors import InputError
-from jaxssl.models.convnet import convolve
 from jaxssl.models.decoders import MapDecoder
 from jaxssl.models.layers import (
   BatchNorm,
@@ -24,9 +23,8 @@ from jaxssl.models.layers import (
 )
 from jaxssl.models.masked import MAE, Visible
 from jaxssl.models.vit import ViT
+from jaxssl.ops.convolutions import convolve
 from jaxssl.ops.cubes import Cube, cube_grid, cut_cubes
-
-SMALL = 32  # side up to which a 3x3 convolution is one matrix product, as in ConvNet
 
 
 def check_clips(x: jax.Array) -> None:
@@ -71,7 +69,7 @@ class Conv2Plus1(nn.Module):
     kernel = self.param("space", he_init, (self.side, self.side, depth, middle))
     batch, frames = x.shape[:2]
     images = x.reshape(-1, *x.shape[2:]).astype(self.dtype)
-    y = convolve(images, kernel.astype(self.dtype), stride=step, small=SMALL)
+    y = convolve(images, kernel.astype(self.dtype), stride=step)
     y = y.reshape(batch, frames, *y.shape[1:])
     norm = self.norm(axis_name=self.axis_name, dtype=self.dtype, name="norm")
     y = nn.relu(norm(y, train=train))

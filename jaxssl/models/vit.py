@@ -16,6 +16,7 @@ from jaxssl.models.layers import (
   LayerScale,
   check_images,
   drop_rates,
+  exact_gelu,
   normal_init,
   resize_positions,
   run_block,
@@ -92,12 +93,14 @@ class PatchEmbed(nn.Module):
   Attributes:
     patch: side of a square in pixels.
     width: channels out.
+    use_bias: whether there is one; CLIP has none.
     kernel_init: how the kernel starts; `nn.initializers.xavier_uniform()` in MAE.
     dtype: compute dtype.
   """
 
   patch: int
   width: int
+  use_bias: bool = True
   kernel_init: Callable = torch_linear_init
   dtype: Any = jnp.float32
 
@@ -110,7 +113,7 @@ class PatchEmbed(nn.Module):
 
   def _project(self, x):
     options = {"kernel_init": self.kernel_init, "dtype": self.dtype}
-    return nn.Dense(self.width, **options, name="dense")(x)
+    return nn.Dense(self.width, self.use_bias, **options, name="dense")(x)
 
 
 class FrozenPatchEmbed(PatchEmbed):
@@ -183,15 +186,17 @@ def _attend(query, key, value, mask):
 
 
 class Mlp(nn.Module):
-  """Two layers with exact GELU between them.
+  """Two layers with exact GELU, or another activation, between them.
 
   Attributes:
     hidden: width between the layers.
+    activation: between them; `layers.quick_gelu` in CLIP.
     kernel_init: how kernels start.
     dtype: compute dtype.
   """
 
   hidden: int
+  activation: Callable = exact_gelu
   kernel_init: Callable = normal_init
   dtype: Any = jnp.float32
 
@@ -199,15 +204,15 @@ class Mlp(nn.Module):
   def __call__(self, x: jax.Array, *, train: bool, keys: jax.Array | None = None):
     options = {"kernel_init": self.kernel_init, "dtype": self.dtype}
     y = nn.Dense(self.hidden, **options, name="dense1")(x)
-    y = nn.gelu(y, approximate=False)
-    return nn.Dense(x.shape[-1], **options, name="dense2")(y)
+    return nn.Dense(x.shape[-1], **options, name="dense2")(self.activation(y))
 
 
 class SwiGLU(Mlp):
   """A gated MLP, (silu(x A) * x B) C (arXiv 2002.05202), of about `Mlp`'s size.
 
   It has two thirds of `hidden`, rounded up to a multiple of 8, as in DINOv2. A and B
-  are the halves of the first layer. See `Mlp` for the attributes.
+  are the halves of the first layer. See `Mlp` for the attributes; the activation is
+  silu.
   """
 
   @nn.compact
@@ -223,6 +228,7 @@ class Block(nn.Module):
 
   Attributes:
     heads: of the attention.
+    first_norm: whether the tokens are normalised before the blocks too (CLIP).
     mlp: `Mlp` or `SwiGLU`.
     mlp_ratio: hidden width of the MLP, in channels of the block.
     layer_scale: where the learned scale of each branch starts; None: there is none.
@@ -311,6 +317,7 @@ class ViT(nn.Module):
   registers: int = 0
   mask_token: bool = False
   patch_embed: Factory = PatchEmbed
+  first_norm: bool = False
   mlp: Factory = Mlp
   mlp_ratio: int = 4
   layer_scale: float | None = None
@@ -336,6 +343,8 @@ class ViT(nn.Module):
       self.hidden_token = self.param("mask_token", zeros, (1, 1, self.width))
     rates = drop_rates(self.drop_path, self.depth)
     self.blocks = [self._block(rate) for rate in rates]
+    if self.first_norm:
+      self.norm_first = LayerNorm(dtype=self.dtype)
     self.norm = LayerNorm()
 
   def _block(self, rate):
@@ -438,6 +447,7 @@ class ViT(nn.Module):
     """
     _check_mask(mask, tokens.shape[:2])
     options = {"train": train, "keys": keys, "mask": mask}
+    tokens = self.norm_first(tokens, train=train) if self.first_norm else tokens
     for block in self.blocks:
       tokens = run_block(block, tokens, remat=self.remat, **options)
     return self.norm(tokens, train=train)

@@ -18,9 +18,10 @@ from jaxssl.models.layers import (
   LayerNorm,
   Norm,
   RowDropout,
+  exact_gelu,
   run_block,
 )
-from jaxssl.models.transformer import TokenBlock, exact_gelu
+from jaxssl.models.transformer import TokenBlock
 
 
 class ChannelNorm(Norm):

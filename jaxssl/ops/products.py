@@ -14,6 +14,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxssl.ops.convolutions import convolution
+
 
 class Standardized(NamedTuple):
   """What `standardized_product` returns.
@@ -133,14 +135,7 @@ def _rows_product(x, y):
 
 
 def _convolution(x, kernel):
-  return jax.lax.conv_general_dilated(
-    x,
-    kernel[None, None],
-    window_strides=(1, 1),
-    padding="VALID",
-    dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    preferred_element_type=jnp.float32,
-  )
+  return convolution(x, kernel[None, None], dtype=jnp.float32)
 
 
 def _map_product(x, y):

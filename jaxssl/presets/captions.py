@@ -1,6 +1,8 @@
 """What the experiments on captioned images share, and how their runs are used."""
 
 import pathlib
+import types
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -18,11 +20,17 @@ from jaxssl.data.kinds import IMAGES
 from jaxssl.data.tokenizers import tokenizer_from
 from jaxssl.errors import InputError
 from jaxssl.mesh import data_mesh
+from jaxssl.models import siamese
 from jaxssl.presets import common
 from jaxssl.registry import Parts, Run
 
 SMALL = "small"
 ROWS = 256  # encoded at a time
+UNTRAINED = (
+  "LiT without --image-run: the image encoder is locked as it was drawn, untrained. "
+  "Give the folder of a run on images like these, such as runs/simclr_digits/1, which "
+  "`jaxssl train simclr_digits` makes."
+)
 
 
 class TextSettings(NamedTuple):
@@ -167,24 +175,62 @@ def caption_views(data: DataSet, *, crop: float) -> Callable:
   return many_views(clip_view(size, scale=(crop, 1.0)))
 
 
-def locked_encoder(image_run: str, data: DataSet) -> tuple[methods.Teacher, int]:
-  """Opens the image encoder of a finished run, for LiT.
+def locked_encoder(
+  image_run: str, run: Run, data: DataSet
+) -> tuple[methods.Teacher, int]:
+  """Opens the image encoder that LiT locks.
 
   Args:
-    image_run: the run's folder.
+    image_run: the folder of a finished run; empty locks a small ConvNet as it was
+      drawn, which is no more than a floor, and warns.
+    run: its seed draws that ConvNet.
     data: the captioned images that it will see.
 
   Returns:
     The encoder and the width of its features.
 
   Raises:
-    InputError: without a run, or for a run on other images than these.
+    InputError: for a run on other images than these.
   """
-  if not image_run:
-    raise InputError(
-      "LiT needs --image-run: the folder of a finished run on images like these, such "
-      "as runs/simclr_digits/1, which `jaxssl train simclr_digits` makes."
-    )
+  want = runs.example_shape(data.train).image
+  if image_run:
+    _check_images(image_run, want, data.name)
+    teacher = methods.Teacher(*runs.load(image_run))
+  else:
+    warnings.warn(UNTRAINED, stacklevel=2)
+    teacher = untrained_encoder(image_tower(SMALL, run, data), want, run.seed)
+  images = jax.ShapeDtypeStruct((2, *want), jnp.float32)
+  made = jax.eval_shape(teacher.encode, teacher.variables, images)
+  return teacher, made.shape[-1]
+
+
+def untrained_encoder(
+  net: nn.Module, shape: Sequence[int], seed: int
+) -> methods.Teacher:
+  """Returns an encoder as it was drawn.
+
+  Args:
+    net: images -> features.
+    shape: of an image, [height, width, channels].
+    seed: of its weights.
+  """
+  init = jax.jit(partial(siamese.init, net))
+  params, stats = init(jax.random.key(seed), jnp.zeros((2, *shape)))
+  under = lambda tree: {"encoder": tree}
+  variables = {
+    "params": under(params),
+    "stats": {collection: under(tree) for collection, tree in stats.items()},
+  }
+  whole = siamese.encode_alone(net)
+
+  def encode(variables, images, *, patches=False):
+    extra = types.SimpleNamespace(stats=variables["stats"])
+    return whole(variables["params"], extra, {"input": images}, patches=patches)
+
+  return methods.Teacher(encode, variables)
+
+
+def _check_images(image_run, want, name):
   experiment = runs.reopen(image_run)
   if experiment.data.kind is not IMAGES:
     raise InputError(
@@ -192,16 +238,11 @@ def locked_encoder(image_run: str, data: DataSet) -> tuple[methods.Teacher, int]
       "a run on images."
     )
   had = runs.example_shape(experiment.data.train)
-  want = runs.example_shape(data.train).image
   if had != want:
     raise InputError(
-      f"The encoder of {image_run} was trained on images {had}; those of {data.name} "
+      f"The encoder of {image_run} was trained on images {had}; those of {name} "
       f"are {want}."
     )
-  teacher = methods.Teacher(*runs.load(image_run))
-  images = jax.ShapeDtypeStruct((2, *want), jnp.float32)
-  made = jax.eval_shape(teacher.encode, teacher.variables, images)
-  return teacher, made.shape[-1]
 
 
 def caption_parts(

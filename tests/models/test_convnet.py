@@ -33,7 +33,8 @@ def test_convolution_and_gradient_are_those_of_xla(shape, stride):
   theirs = lambda k, x: reference(x, k, stride)
   got = value_and_gradients(mine)(kernel, x)
   expected = value_and_gradients(theirs)(kernel, x)
-  jax.tree.map(partial(np.testing.assert_allclose, atol=2e-5), got, expected)
+  close = partial(np.testing.assert_allclose, atol=2e-5, rtol=1e-6)
+  jax.tree.map(close, got, expected)
 
 
 def value_and_gradients(f):

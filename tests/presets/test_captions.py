@@ -41,9 +41,20 @@ def test_the_default_can_be_trained(name, image_run):
   assert "encoder" in state.params or name == "lit"
 
 
-def test_lit_without_an_image_run_is_refused():
-  with pytest.raises(InputError, match="image-run"):
-    registry.build("lit", **SMALL)
+def test_lit_without_an_image_run_locks_an_untrained_encoder():
+  """Always the same one, of the seed, whose features no label has touched."""
+  images = np.random.default_rng(0).random((3, 8, 8, 1), np.float32)
+
+  def features(seed):
+    with pytest.warns(UserWarning, match="--image-run"):
+      made = registry.build("lit", **SMALL, **TEXT, seed=seed)
+    batch = runs.example_batch(made, 4)
+    state = core.init_state(made.method, made.tx, jax.random.key(0), batch)
+    return made.method.encode(state.params, state.extra, {"input": images})
+
+  first = features(0)
+  assert first.shape == (3, 256) and not np.allclose(first, features(1))
+  np.testing.assert_array_equal(first, features(0))
 
 
 def test_lit_locks_images_of_the_same_size_and_no_captions(clip_run):

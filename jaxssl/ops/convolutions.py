@@ -1,0 +1,172 @@
+"""Convolutions of images that are fast on a CPU too.
+
+On a CPU the gradient of XLA's 3x3 convolution is slow (for 512 maps of 32x32x64 a ninth
+of the speed of a matrix product), slower still inside a loop, and under `vmap` over
+kernels. Here it is two matrix products of nine shifted copies, which are made a few
+images at a time, so that they stay in the cache: two to six times faster. Elsewhere it
+is XLA's.
+"""
+
+import contextlib
+import contextvars
+import functools
+import math
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+
+POSITIONS = 2048  # of a chunk: its nine shifts fit into a core's cache
+AT_ONCE = 2  # chunks: while one is shifted, another is multiplied
+SMALL = 32  # side of the maps that are shifted as a whole where there are no chunks
+FEW = 4  # a kernel that widens its input more than so many times has few inputs
+
+_chunks = contextvars.ContextVar("chunks", default=True)
+
+
+@contextlib.contextmanager
+def whole() -> Iterator[None]:
+  """Within, nothing is traced in chunks: the compiler counts a loop as one turn."""
+  token = _chunks.set(False)
+  try:
+    yield
+  finally:
+    _chunks.reset(token)
+
+
+def convolve(x: jax.Array, kernel: jax.Array, *, stride: int = 1) -> jax.Array:
+  """Convolves without bias, padded symmetrically by half the kernel, as torch.
+
+  On one CPU device a 3x3 kernel takes `in_chunks`; over several, on maps of up to 32
+  pixels, one product of nine shifts.
+
+  Args:
+    x: [batch, height, width, in].
+    kernel: [side, side, in, out], of the dtype of `x`; an even side is padded by one
+      more at the end.
+    stride: distance between two outputs.
+
+  Returns:
+    [batch, rows, columns, out].
+  """
+  if kernel.shape[0] != 3:
+    return convolution(x, kernel, stride=stride)
+  return jax.lax.platform_dependent(
+    x,
+    kernel,
+    cpu=functools.partial(_on_cpu, stride=stride),
+    default=functools.partial(convolution, stride=stride),
+  )
+
+
+def convolution(
+  x: jax.Array, kernel: jax.Array, *, stride: int = 1, dtype: jnp.dtype | None = None
+) -> jax.Array:
+  """XLA's convolution, padded as `convolve`; `dtype`: of what comes out."""
+  side = kernel.shape[0]
+  return jax.lax.conv_general_dilated(
+    x,
+    kernel,
+    window_strides=(stride, stride),
+    padding=[((side - 1) // 2, side // 2)] * 2,
+    dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    preferred_element_type=dtype,
+  )
+
+
+def shifted(x: jax.Array, stride: int) -> jax.Array:
+  """Joins the nine shifts of images [batch, height, width, channels] by channel."""
+  _, height, width, _ = x.shape
+  padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+  rows = [slice(i, i + height, stride) for i in range(3)]
+  columns = [slice(j, j + width, stride) for j in range(3)]
+  views = [padded[:, row, column] for row in rows for column in columns]
+  return jnp.concatenate(views, axis=-1)
+
+
+def product_of_shifts(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+  """A 3x3 convolution as one matrix product; see `convolve`."""
+  patches = shifted(x, stride)
+  kernel = kernel.reshape(-1, kernel.shape[-1])
+  y = patches.reshape(-1, kernel.shape[0]) @ kernel  # 2-d: the fast path on a CPU
+  return y.reshape(*patches.shape[:3], kernel.shape[-1])
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def in_chunks(x: jax.Array, kernel: jax.Array, stride: int, images: int) -> jax.Array:
+  """A 3x3 convolution as `product_of_shifts`, a few images at a time.
+
+  Args:
+    x: as in `convolve`.
+    kernel: as in `convolve`, [3, 3, in, out].
+    stride: distance between two outputs.
+    images: of a chunk; divides the batch.
+
+  Returns:
+    As in `convolve`. The kernel's gradient is summed in float32 at least.
+  """
+
+  def turn(_, x):
+    return None, product_of_shifts(x, kernel, stride)
+
+  return _joined(jax.lax.scan(turn, None, _cut(x, images), unroll=AT_ONCE)[1])
+
+
+def _forward(x, kernel, stride, images):
+  return in_chunks(x, kernel, stride, images), (x, kernel)
+
+
+def _backward(stride, images, saved, cotangent):
+  x, kernel = saved
+  few = kernel.shape[3] > FEW * kernel.shape[2]
+  pull = functools.partial(_pull, stride=stride) if few or stride > 1 else _pull_shifted
+  wide = kernel.dtype if kernel.dtype.itemsize > 4 else jnp.float32
+
+  def turn(total, piece):
+    d_x, d_kernel = pull(*piece, kernel)
+    return total + d_kernel.astype(wide), d_x
+
+  pieces = _cut(x, images), _cut(cotangent, images)
+  zeros = jnp.zeros(kernel.shape, wide)
+  total, d_x = jax.lax.scan(turn, zeros, pieces, unroll=AT_ONCE)
+  return _joined(d_x), total.astype(kernel.dtype)
+
+
+in_chunks.defvjp(_forward, _backward)
+
+
+def _pull(x, g, kernel, *, stride):
+  return jax.vjp(functools.partial(product_of_shifts, stride=stride), x, kernel)[1](g)
+
+
+def _pull_shifted(x, g, kernel):
+  """Both gradients from the same nine shifts of the output's."""
+  _, _, narrow, wide = kernel.shape
+  patches = shifted(g, 1).reshape(-1, 9 * wide)
+  turned = kernel[::-1, ::-1].swapaxes(2, 3).reshape(9 * wide, narrow)
+  found = (x.reshape(-1, narrow).T @ patches).reshape(narrow, 3, 3, wide)
+  d_kernel = found[:, ::-1, ::-1].transpose(1, 2, 0, 3)
+  return (patches @ turned).reshape(x.shape), d_kernel
+
+
+def _on_cpu(x, kernel, *, stride):
+  images = _images_of_a_chunk(x)
+  if images < len(x) and jax.device_count() == 1 and _chunks.get():
+    return in_chunks(x, kernel, stride, images)
+  if max(x.shape[1:3]) <= SMALL:
+    return product_of_shifts(x, kernel, stride)
+  return convolution(x, kernel, stride=stride)
+
+
+def _images_of_a_chunk(x):
+  """The largest divisor of the batch that keeps a chunk small."""
+  most = max(1, POSITIONS // math.prod(x.shape[1:3]))
+  return next(n for n in range(min(most, len(x)), 0, -1) if len(x) % n == 0)
+
+
+def _cut(x, images):
+  return x.reshape(-1, images, *x.shape[1:])
+
+
+def _joined(x):
+  return x.reshape(-1, *x.shape[2:])

@@ -1,0 +1,86 @@
+"""3x3 convolutions in chunks, as one CPU device takes them, against XLA's."""
+
+import subprocess
+import sys
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxssl.ops import convolutions
+
+
+def values(shape, seed=0):
+  return jax.random.normal(jax.random.key(seed), shape)
+
+
+def value_and_gradients(f):
+  """f(x, kernel) and the gradients of a nonlinear sum of it to both."""
+
+  def loss(x, kernel):
+    y = f(x, kernel)
+    return jnp.sum(jnp.sin(y)), y
+
+  return jax.jit(jax.value_and_grad(loss, (0, 1), has_aux=True))
+
+
+@pytest.mark.parametrize("channels", [(1, 8), (3, 4), (8, 2)])
+@pytest.mark.parametrize("shape", [(6, 8, 8), (6, 7, 5), (6, 1, 2)])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_chunks_and_gradients_are_xlas_convolution(shape, channels, stride):
+  x, kernel = values((*shape, channels[0])), values((3, 3, *channels), 1)
+  got = value_and_gradients(lambda x, k: convolutions.in_chunks(x, k, stride, 2))
+  theirs = value_and_gradients(partial(convolutions.convolution, stride=stride))
+  close = partial(np.testing.assert_allclose, atol=5e-5, rtol=1e-5)
+  jax.tree.map(close, got(x, kernel), theirs(x, kernel))
+
+
+def test_chunks_under_vmap_over_kernels():
+  """As `--seeds` has them."""
+  x, kernels = values((2, 4, 5, 5, 3)), values((2, 3, 3, 3, 4), 1)
+  call = value_and_gradients(lambda x, k: convolutions.in_chunks(x, k, 1, 2))
+  got = jax.vmap(call)(x, kernels)
+  each = [call(x[i], kernels[i]) for i in range(2)]
+  expected = jax.tree.map(lambda *rows: jnp.stack(rows), *each)
+  jax.tree.map(partial(np.testing.assert_allclose, atol=1e-5), got, expected)
+
+
+def test_bfloat16_gradients_of_kernels_are_summed_in_float32():
+  x, kernel = values((512, 4, 4, 8)), values((3, 3, 8, 8), 1)
+  short = [a.astype(jnp.bfloat16) for a in (x, kernel)]
+  pull = lambda x, k: jax.grad(
+    lambda k: jnp.sum(convolutions.in_chunks(x, k, 1, 1) * x)
+  )(k)
+  got, expected = pull(*short).astype(jnp.float32), pull(x, kernel)
+  scale = float(jnp.abs(expected).max())
+  np.testing.assert_allclose(got / scale, expected / scale, atol=0.01)
+
+
+@pytest.mark.parametrize(
+  ("batch", "side", "images"), [(256, 32, 2), (6, 32, 2), (7, 64, 1)]
+)
+def test_a_chunk_divides_the_batch(batch, side, images):
+  shape = jax.ShapeDtypeStruct((batch, side, side, 3), jnp.float32)
+  assert convolutions._images_of_a_chunk(shape) == images
+
+
+ALONE = """
+import jax, jax.numpy as jnp
+from jaxssl.ops import convolutions
+x, kernel = jnp.ones((16, 32, 32, 2)), jnp.ones((3, 3, 2, 2))
+chunked = lambda: "in_chunks" in str(jax.make_jaxpr(convolutions.convolve)(x, kernel))
+with convolutions.whole():
+  flat = chunked()
+print(jax.device_count(), chunked(), flat)
+"""
+
+
+def test_one_device_of_a_cpu_takes_chunks_unless_told():
+  """This process has eight."""
+  environment = {"JAX_PLATFORMS": "cpu", "PATH": "", "PYTHONPATH": ":".join(sys.path)}
+  ran = subprocess.run(
+    [sys.executable, "-c", ALONE], env=environment, capture_output=True, text=True
+  )
+  assert ran.stdout.split() == ["1", "True", "False"], ran.stderr
