@@ -70,7 +70,7 @@ ALONE = """
 import jax, jax.numpy as jnp
 from jaxssl.ops import convolutions
 x, kernel = jnp.ones((16, 32, 32, 2)), jnp.ones((3, 3, 2, 2))
-chunked = lambda: "in_chunks" in str(jax.make_jaxpr(convolutions.convolve)(x, kernel))
+chunked = lambda: "scan[" in str(jax.make_jaxpr(convolutions.convolve)(x, kernel))
 with convolutions.whole():
   flat = chunked()
 print(jax.device_count(), chunked(), flat)
