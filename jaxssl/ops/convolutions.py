@@ -26,7 +26,10 @@ _chunks = contextvars.ContextVar("chunks", default=True)
 
 @contextlib.contextmanager
 def whole() -> Iterator[None]:
-  """Within, nothing is traced in chunks: the compiler counts a loop as one turn."""
+  """Within, nothing is traced in chunks: the compiler counts a loop as one turn.
+
+  A function that JAX has traced before comes from its cache, chunks or not.
+  """
   token = _chunks.set(False)
   try:
     yield
