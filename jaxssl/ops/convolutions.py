@@ -17,7 +17,6 @@ import jax
 import jax.numpy as jnp
 
 POSITIONS = 2048  # of a chunk: its nine shifts fit into a core's cache
-AT_ONCE = 2  # chunks: while one is shifted, another is multiplied
 SMALL = 32  # side of the maps that are shifted as a whole where there are no chunks
 FEW = 4  # a kernel that widens its input more than so many times has few inputs
 
@@ -112,7 +111,7 @@ def in_chunks(x: jax.Array, kernel: jax.Array, stride: int, images: int) -> jax.
   def turn(_, x):
     return None, product_of_shifts(x, kernel, stride)
 
-  return _joined(jax.lax.scan(turn, None, _cut(x, images), unroll=AT_ONCE)[1])
+  return _joined(jax.lax.scan(turn, None, _cut(x, images))[1])
 
 
 def _forward(x, kernel, stride, images):
@@ -131,7 +130,7 @@ def _backward(stride, images, saved, cotangent):
 
   pieces = _cut(x, images), _cut(cotangent, images)
   zeros = jnp.zeros(kernel.shape, wide)
-  total, d_x = jax.lax.scan(turn, zeros, pieces, unroll=AT_ONCE)
+  total, d_x = jax.lax.scan(turn, zeros, pieces)
   return _joined(d_x), total.astype(kernel.dtype)
 
 
