@@ -137,7 +137,19 @@ def section(task: str, found: dict, options: argparse.Namespace) -> str:
   missing = [
     f"{NAMES[name]} is left out: {why}." for name, why in found["missing"].items()
   ]
-  return "\n\n".join([f"## {TITLES[task]}", page.table(header, rows), *missing])
+  after = [*missing, *([] if task == "views" else [floor(task, options)])]
+  return "\n\n".join([f"## {TITLES[task]}", page.table(header, rows), *after])
+
+
+def floor(task: str, options: argparse.Namespace) -> str:
+  """A sentence on what the arithmetic of a step takes at least."""
+  from workers import ours
+
+  work, rate = ours.least_seconds(setting(task, quick=options.quick))
+  return (
+    f"A step has {work:.3g} FLOPs: {work / rate:.3f} s at the {rate / 1e9:.0f} GFLOP/s "
+    "of XLA's product of two matrices, with no augmentation and no normalisation."
+  )
 
 
 def serve(name: str, task: str, *, quick: bool) -> None:

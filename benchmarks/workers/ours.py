@@ -1,6 +1,7 @@
 """jaxssl as a competitor of `peers.py`: its own feed and step, as `fit` runs them."""
 
 import itertools
+import time
 from collections.abc import Callable
 
 import jax
@@ -9,11 +10,12 @@ import setups
 from workers import setting
 from workers.setting import Setting
 
-from jaxssl import models, runs
+from jaxssl import models, plan, runs
 from jaxssl.augment import two_views
 from jaxssl.feeds import make_feed
 
 PACKAGES = ("jax",)
+SIDE = 4096  # of the matrices
 
 
 def make(given: Setting) -> Callable[[int], None]:
@@ -27,13 +29,32 @@ def _encoder(task):
   return models.ResNet18(stem=models.CifarStem)
 
 
+def least_seconds(given: Setting) -> tuple[float, float]:
+  """What arithmetic alone would take of a step, at the rate of a matrix product.
+
+  Returns:
+    FLOPs of a step, by the compiler, and FLOPs a second of float32 products.
+  """
+  work = plan.plan(_experiment(given), setups.one_device()).flops
+  square = jax.numpy.ones((SIDE, SIDE))
+  multiply, taken = jax.jit(lambda x: x @ x), []
+  for _ in range(6):
+    start = time.perf_counter()
+    jax.block_until_ready(multiply(square))
+    taken.append(time.perf_counter() - start)
+  return work, 2 * SIDE**3 / min(taken)
+
+
+def _experiment(given):
+  run, data = setups.run_of(given.batch), setups.noise(given.examples, given.side)
+  return setups.small(_encoder(given.task), run, data)
+
+
 def _training(given):
-  run = setups.run_of(given.batch)
-  data = setups.noise(given.examples, given.side)
-  experiment = setups.small(_encoder(given.task), run, data)
+  experiment = _experiment(given)
   mesh = setups.one_device()
   feed, state = make_feed(experiment, mesh), runs.make_init(experiment, mesh)()
-  chunks = feed.chunks(0, run.steps)
+  chunks = feed.chunks(0, experiment.run.steps)
 
   def advance(steps):
     nonlocal state
