@@ -21,7 +21,7 @@ def embed(
   """Writes features of a data set to an `.npz`.
 
   The file has `features` [n, dim] (or [n, patches, dim]), `label` where known, and
-  `path` where the data is a folder of images.
+  `path` where the data is a folder of images (users, where it is their items).
 
   Args:
     run: the run's folder.

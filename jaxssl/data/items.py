@@ -49,12 +49,16 @@ def open_items(spec: str, *, length: int = 50) -> Items:
   """
   if spec == "walks":
     return walks(length=length)
+  return item_csv(_path(spec), length=length)
+
+
+def _path(spec):
   if not spec.endswith((".csv", ".txt", ".tsv")) and not pathlib.Path(spec).exists():
     raise InputError(
       f"There are no items '{spec}'.{nearest(spec, ('walks',))} Give 'walks', or the "
       "path of a csv file with the columns user, item and time."
     )
-  return item_csv(spec, length=length)
+  return pathlib.Path(spec).expanduser()
 
 
 def item_csv(path: str | os.PathLike, *, length: int = 50) -> Items:
@@ -89,6 +93,35 @@ def item_csv(path: str | os.PathLike, *, length: int = 50) -> Items:
   skipped = (*skipped, *more, *_cuts(users, length))
   data = _data_set(path.stem, rows, names, length, skipped)
   return Items(data, names)
+
+
+def open_like(names: tuple[str, ...], length: int, spec: str) -> DataSet:
+  """Opens histories for an encoder that knows certain items, each to its last item.
+
+  Args:
+    names: of the items 1 ... n that the encoder knows.
+    length: most items of a row; of longer histories the latest stay.
+    spec: "walks", or the path of a csv file, see `item_csv`. Items that the encoder
+      doesn't know are left out, named and counted.
+
+  Returns:
+    The histories as `train`, its `files` the names of the users.
+
+  Raises:
+    InputError: if there is no such data, or none of its items is known.
+  """
+  if spec == "walks":
+    return walks(length=length).data
+  lines, skipped = _read(_path(spec))
+  number = {name: i for i, name in enumerate(names, 1)}
+  unknown = sorted({item for _, item, _ in lines if item not in number})
+  users = _in_order(line for line in lines if line[1] in number)
+  if not users:
+    raise InputError(f"{spec} has none of the {len(names)} items that the run knows.")
+  rows = pad_rows([[number[i] for i in items] for items in users.values()], length)
+  skipped += [f"item {item}: not known to the run" for item in unknown]
+  source = ArraySource({"input": rows}, tuple(skipped), tuple(users))
+  return DataSet(pathlib.Path(spec).stem, source, None, (), item_kind(names))
 
 
 def walks(
@@ -226,7 +259,8 @@ def _data_set(name, rows, names, length, skipped):
   train = ArraySource({"input": histories}, skipped=tuple(skipped))
   test = ArraySource({"input": histories, "label": last})
   files = {"items.txt": "\n".join(names) + "\n"}
-  return DataSet(name, train, test, (), item_kind(names), files=files)
+  like = functools.partial(open_like, names, length)
+  return DataSet(name, train, test, (), item_kind(names), like=like, files=files)
 
 
 def _cuts(users, length):
@@ -299,8 +333,14 @@ def _time(text):
 
 def _by_user(lines):
   """User -> items in order, and users with one item."""
+  users = _in_order(lines)
+  alone = [f"user {user}: one item" for user, items in users.items() if len(items) < 2]
+  return {u: items for u, items in users.items() if len(items) > 1}, alone
+
+
+def _in_order(lines):
+  """User -> items, the oldest first."""
   users = {}
   for user, item, _ in sorted(lines, key=lambda line: line[2]):
     users.setdefault(user, []).append(item)
-  alone = [f"user {user}: one item" for user, items in users.items() if len(items) < 2]
-  return {u: items for u, items in users.items() if len(items) > 1}, alone
+  return users

@@ -125,3 +125,21 @@ def test_many_items_share_buckets():
   raw = np.asarray(kind.raw(inputs))
   assert raw.shape == (1, 1024) and raw[0, 1] == 1
   assert kind.raw_name(inputs) == "bag of items (1,024 buckets)"
+
+
+def test_other_histories_for_an_encoder_that_knows_some_items(tmp_path):
+  """All items count, none is held out; users with a single one are there too."""
+  path = tmp_path / "new.csv"
+  path.write_text(
+    "user,item,time\nann,tea,2\nann,gin,1\nbob,rum,1\nann,rum,3\ncy,rye,1\n"
+  )
+  found = items.open_like(("gin", "rum", "tea"), 2, str(path))
+  rows = found.train.arrays()["input"].tolist()
+  assert dict(zip(found.train.files, rows, strict=True)) == {
+    "ann": [3, 2],
+    "bob": [2, 0],
+  }
+  assert found.train.skipped == ("item rye: not known to the run",)
+  with pytest.raises(InputError, match="none of the 1 items that the run knows"):
+    items.open_like(("ale",), 2, str(path))
+  assert len(items.walks(length=4).data.like("walks").train) == 1200
