@@ -1,4 +1,4 @@
-"""Other modalities than images through it all: fit, stop, resume, load, embed, report."""
+"""Kinds other than images through it all: fit, stop, resume, load, embed, report."""
 
 import os
 import signal
