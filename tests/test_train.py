@@ -347,7 +347,7 @@ def test_a_graph_without_labels_ends_with_a_report(tmp_path):
   result = jaxssl.fit(experiment, tmp_path / "run", mesh=ONE, say=said.append)
   page = (tmp_path / "run" / "report.html").read_text()
   assert "12 test examples" in page  # the map is of the nodes
-  assert "no test split" in result.table.reason
+  assert "no labels" in result.table.reason
   assert "put test/" not in "\n".join(said)
 
 

@@ -210,12 +210,14 @@ def _tuned(row, shares):
 def unusable(data_set: Any) -> str:
   """Returns why accuracies cannot be measured on a data set, or "" if they can."""
   scored = data_set.scored
-  if scored.test is None or not len(scored.test):
+  unlabelled = lambda source: "label" not in source[np.arange(1)]
+  alone = scored.test is None or not len(scored.test)
+  if unlabelled(scored.train) or (not alone and unlabelled(scored.test)):
+    return f"{scored.name} has no labels, so there is no accuracy to measure."
+  if alone:
     advice = ": put test/ beside train/ in a folder, or x_test and y_test into an .npz"
     advice = advice if data_set.kind.name == "images" else ""
     return f"{scored.name} has no test split, so there is nothing to score{advice}."
-  if any("label" not in s[np.arange(1)] for s in (scored.train, scored.test)):
-    return f"{scored.name} has no labels, so there is no accuracy to measure."
   return ""
 
 
