@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 QUICK = pathlib.Path("runs") / "quick"
+KEPT = "\nRows that this command did not make are of earlier ones.\n"
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 
 
@@ -76,7 +77,7 @@ def keep_rows(text: str, path: pathlib.Path) -> str:
     merged = _merged(table, there.get((where, table[0]), []))
     kept += len(merged) - len(table)
     text = text.replace("\n".join(table), "\n".join(merged), 1)
-  return text + ("\nOlder rows were kept.\n" if kept else "")
+  return text + (KEPT if kept else "")
 
 
 def _tables(text):
