@@ -46,14 +46,17 @@ def path_of(options: argparse.Namespace) -> pathlib.Path:
   return path
 
 
-def write(options: argparse.Namespace, *parts: str) -> None:
+def write(options: argparse.Namespace, *parts: str, keep: bool = True) -> None:
   """Writes the page, its parts separated by empty lines, and prints it.
 
-  Rows of the page that is there, whose names none of the new ones has, are kept, so
-  that one method can be measured without all the others.
+  Args:
+    options: of the command.
+    *parts: of the page.
+    keep: whether its tables keep those rows of the page that is there whose names none
+      of the new ones has, so that one method can be measured without all the others.
   """
   text, path = "\n\n".join(part.strip() for part in parts) + "\n", path_of(options)
-  if not options.quick:
+  if keep and not options.quick:
     text = keep_rows(text, path)
   path.write_text(text)
   print(f"\n{text}", end="", flush=True)
@@ -65,7 +68,8 @@ def keep_rows(text: str, path: pathlib.Path) -> str:
   Args:
     text: of the new page.
     path: of the page that may be there. A table is the same if it stands under the same
-      heading and has the same columns, a row if its first cell is the same.
+      heading and has the same columns, a row if its first cell is the same; nothing is
+      kept of tables with rows that share one, nor of tables that the new page lacks.
 
   Returns:
     The new page, each kept row behind the one that it followed.
@@ -96,6 +100,8 @@ def _merged(new, old):
   """The new lines and those old ones whose first cells they lack."""
   name = lambda line: line.split("|")[1].strip()
   names, merged = set(map(name, new)), list(new)
+  if len(set(map(name, old))) < len(old) or len(names) < len(new):
+    return new
   for before, line in itertools.pairwise(old):
     if name(line) not in names:
       at = [name(x) for x in merged].index(name(before))

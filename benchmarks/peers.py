@@ -145,7 +145,7 @@ def floor(task: str, options: argparse.Namespace) -> str:
   """A sentence on what the arithmetic of a step takes at least."""
   from workers import ours
 
-  work, rate = ours.least_seconds(setting(task, quick=options.quick))
+  work, rate = ours.work_and_rate(setting(task, quick=options.quick))
   return (
     f"A step has {work:.3g} FLOPs: {work / rate:.3f} s at the {rate / 1e9:.0f} GFLOP/s "
     "of XLA's product of two matrices, with no augmentation and no normalisation."
@@ -209,6 +209,7 @@ def main() -> None:
     "one), and its head has no batch norm.",
     page.conditions(*sorted(versions)),
     *[section(task, found[task], options) for task in options.tasks],
+    keep=False,
   )
 
 

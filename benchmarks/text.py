@@ -80,16 +80,16 @@ def lines(path: pathlib.Path) -> list[list[str]]:
 
 
 def measure(name: str, seed: int, args, work: pathlib.Path) -> None:
-  """Trains and judges one run, unless its file is there."""
+  """Trains and judges one run, unless its file is there, with these settings."""
   path = work / f"{name}_{seed}.json"
-  if path.exists():
-    return
   start, mesh = time.perf_counter(), data_mesh(jax.devices()[:1])
   if name in GPTS:
     settings = {**GPTS[name], "data": str(args.data / "tinyshakespeare.txt.gz")}
   else:
     settings = {**BROWN, "data": str(documents(args.data, work))}
   settings |= {"seed": seed, **(QUICK if args.quick else {})}
+  if path.exists() and json.loads(path.read_text())["settings"] == settings:
+    return
   registered = "gpt" if name in GPTS else name
   experiment = registry.build(registered, **settings)
   state, seconds = advance(experiment, mesh)
@@ -203,7 +203,7 @@ def few_label(train, labels, test, test_labels) -> dict[str, list[float]]:
 
 def loss_table(found: dict[str, list[dict]]) -> str:
   """Losses on held-out text."""
-  header = ("model", "text", "held-out loss", "to beat", "next sentence", "minutes")
+  header = ("model", "text", "held-out loss", "to beat", "next sentence", "seeds")
   rows = []
   for name, made in found.items():
     gpt = name in GPTS
@@ -211,15 +211,16 @@ def loss_table(found: dict[str, list[dict]]) -> str:
     floor = f"{TARGET} (nanoGPT)" if gpt else f"{mean(made, 'unigram'):.2f} (unigrams)"
     rows.append(
       (
-        f"{name}, {len(made)} seed(s)",
+        name,
         "Tiny Shakespeare" if gpt else "Brown",
         ", ".join(f"{x['loss']:.3f}" for x in made),
         floor,
         f"{np.mean(right):.1f} %" if right else "",
+        len(made),
         f"{mean(made, 'seconds') / 60:.1f}",
       )
     )
-  return page.table(header, rows)
+  return page.table((*header, "minutes"), rows)
 
 
 def mean(made: list[dict], name: str) -> float:

@@ -220,8 +220,9 @@ def plan(
     experiment: from `registry.build`.
     mesh: of the devices of `devices_of`.
     topology: what these were named by.
-    work: whether FLOPs, bytes and collectives matter; without, a step of several
-      micro-batches is compiled once and not twice, and they are those of one.
+    work: whether FLOPs, bytes and collectives matter; without, a step with loops
+      (micro-batches, on a CPU convolutions in chunks) is compiled once and not twice,
+      and they count one turn of each.
 
   Returns:
     The plan; where the compiler refuses for lack of memory, `fits` is False.

@@ -29,12 +29,8 @@ def _encoder(task):
   return models.ResNet18(stem=models.CifarStem)
 
 
-def least_seconds(given: Setting) -> tuple[float, float]:
-  """What arithmetic alone would take of a step, at the rate of a matrix product.
-
-  Returns:
-    FLOPs of a step, by the compiler, and FLOPs a second of float32 products.
-  """
+def work_and_rate(given: Setting) -> tuple[float, float]:
+  """Returns FLOPs of a step, by the compiler, and of a second of float32 products."""
   work = plan.plan(_experiment(given), setups.one_device()).flops
   square = jax.numpy.ones((SIDE, SIDE))
   multiply, taken = jax.jit(lambda x: x @ x), []

@@ -101,17 +101,19 @@ def open_like(names: tuple[str, ...], length: int, spec: str) -> DataSet:
   Args:
     names: of the items 1 ... n that the encoder knows.
     length: most items of a row; of longer histories the latest stay.
-    spec: "walks", or the path of a csv file, see `item_csv`. Items that the encoder
+    spec: "walks", for an encoder of these (their last items are left out, as in
+      training), or the path of a csv file, see `item_csv`. Items that the encoder
       doesn't know are left out, named and counted.
 
   Returns:
-    The histories as `train`, its `files` the names of the users.
+    The histories as `train`; of a csv its `files` are the names of the users.
 
   Raises:
-    InputError: if there is no such data, or none of its items is known.
+    InputError: if there is no such data, none of its items is known, or the encoder
+      is none of walks.
   """
   if spec == "walks":
-    return walks(length=length).data
+    return _walks_like(names, length)
   lines, skipped = _read(_path(spec))
   number = {name: i for i, name in enumerate(names, 1)}
   unknown = sorted({item for _, item, _ in lines if item not in number})
@@ -122,6 +124,16 @@ def open_like(names: tuple[str, ...], length: int, spec: str) -> DataSet:
   skipped += [f"item {item}: not known to the run" for item in unknown]
   source = ArraySource({"input": rows}, tuple(skipped), tuple(users))
   return DataSet(pathlib.Path(spec).stem, source, None, (), item_kind(names))
+
+
+def _walks_like(names, length):
+  made = walks(length=length)
+  if made.names != names:
+    raise InputError(
+      f"The run knows {len(names)} items of its own, not those of 'walks'; give a csv "
+      "file with the columns user, item and time."
+    )
+  return made.data
 
 
 def walks(

@@ -65,7 +65,13 @@ def last_pool(
 
 
 def end_pool(hidden: jax.Array, ids: jax.Array, *, end: int) -> jax.Array:
-  """Returns the first token with the id `end`, [batch, width]: CLIP's features."""
+  """Returns the features at the first token `end`, [batch, width], as CLIP takes them.
+
+  Args:
+    hidden: [batch, length, width].
+    ids: int [batch, length]; of a row without `end` the first token counts.
+    end: an id.
+  """
   places = jnp.argmax(ids == end, axis=1)
   return jnp.take_along_axis(hidden, places[:, None, None], axis=1)[:, 0]
 

@@ -228,7 +228,6 @@ class Block(nn.Module):
 
   Attributes:
     heads: of the attention.
-    first_norm: whether the tokens are normalised before the blocks too (CLIP).
     mlp: `Mlp` or `SwiGLU`.
     mlp_ratio: hidden width of the MLP, in channels of the block.
     layer_scale: where the learned scale of each branch starts; None: there is none.
@@ -291,6 +290,8 @@ class ViT(nn.Module):
       no part of the features or patches (arXiv 2309.16588).
     mask_token: whether there is one, for `MaskedImage`; it starts at 0 (iBOT, DINOv2).
     patch_embed: `PatchEmbed` or `FrozenPatchEmbed`.
+    first_norm: whether the tokens are normalised before the blocks too (CLIP; its
+      norms add 1e-5 to the variance, these 1e-6).
     mlp: `Mlp` or `SwiGLU`.
     mlp_ratio: hidden width of the MLPs, in channels.
     layer_scale: where the learned scale of each branch starts, 1e-5 in DINOv2; None:

@@ -8,39 +8,32 @@ is XLA's.
 """
 
 import contextlib
-import contextvars
 import functools
 import math
-from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
 
-POSITIONS = 2048  # of a chunk: its nine shifts fit into a core's cache
+POSITIONS = 2048  # of a chunk, measured with 32 to 512 channels
 SMALL = 32  # side of the maps that are shifted as a whole where there are no chunks
 FEW = 4  # a kernel that widens its input more than so many times has few inputs
+LEAST = 4  # chunks smaller than this part of the best cost more than they save
 
-_chunks = contextvars.ContextVar("chunks", default=True)
+_chunks = jax.make_user_context(True)  # a part of what JAX caches traces by
 
 
-@contextlib.contextmanager
-def whole() -> Iterator[None]:
-  """Within, nothing is traced in chunks: the compiler counts a loop as one turn.
-
-  A function that JAX has traced before comes from its cache, chunks or not.
-  """
-  token = _chunks.set(False)
-  try:
-    yield
-  finally:
-    _chunks.reset(token)
+def whole() -> contextlib.AbstractContextManager:
+  """Within, nothing is traced in chunks: the compiler counts a loop as one turn."""
+  return _chunks(False)
 
 
 def convolve(x: jax.Array, kernel: jax.Array, *, stride: int = 1) -> jax.Array:
   """Convolves without bias, padded symmetrically by half the kernel, as torch.
 
-  On one CPU device a 3x3 kernel takes `in_chunks`; over several, on maps of up to 32
-  pixels, one product of nine shifts.
+  Where a CPU is the only device of the process, a 3x3 kernel takes `in_chunks` if the
+  batch has several; otherwise, on a CPU, maps of up to 32 pixels take one product of
+  nine shifts, and larger ones XLA's convolution. Chunks have no forward-mode gradient
+  (`jax.jvp`).
 
   Args:
     x: [batch, height, width, in].
@@ -153,7 +146,7 @@ def _pull_shifted(x, g, kernel):
 
 def _on_cpu(x, kernel, *, stride):
   images = _images_of_a_chunk(x)
-  if images < len(x) and jax.device_count() == 1 and _chunks.get():
+  if images and jax.device_count() == 1 and _chunks.value:
     return in_chunks(x, kernel, stride, images)
   if max(x.shape[1:3]) <= SMALL:
     return product_of_shifts(x, kernel, stride)
@@ -161,9 +154,14 @@ def _on_cpu(x, kernel, *, stride):
 
 
 def _images_of_a_chunk(x):
-  """The largest divisor of the batch that keeps a chunk small."""
-  most = max(1, POSITIONS // math.prod(x.shape[1:3]))
-  return next(n for n in range(min(most, len(x)), 0, -1) if len(x) % n == 0)
+  """A divisor of the batch that makes chunks of a good size; 0 without any."""
+  most = max(1, POSITIONS // max(1, math.prod(x.shape[1:3])))
+  if len(x) <= most or getattr(
+    jax.typeof(x), "vma", None
+  ):  # in `shard_map` loops vary by device
+    return 0
+  found = next(n for n in range(most, 0, -1) if len(x) % n == 0)
+  return found if LEAST * found >= most else 0
 
 
 def _cut(x, images):

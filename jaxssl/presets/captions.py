@@ -1,5 +1,6 @@
 """What the experiments on captioned images share, and how their runs are used."""
 
+import dataclasses
 import pathlib
 import types
 import warnings
@@ -198,22 +199,15 @@ def locked_encoder(
     teacher = methods.Teacher(*runs.load(image_run))
   else:
     warnings.warn(UNTRAINED, stacklevel=2)
-    teacher = untrained_encoder(image_tower(SMALL, run, data), want, run.seed)
+    plain = dataclasses.replace(run, remat="none")  # it has no backward pass
+    teacher = _untrained(image_tower(SMALL, plain, data), want, run.seed)
   images = jax.ShapeDtypeStruct((2, *want), jnp.float32)
   made = jax.eval_shape(teacher.encode, teacher.variables, images)
   return teacher, made.shape[-1]
 
 
-def untrained_encoder(
-  net: nn.Module, shape: Sequence[int], seed: int
-) -> methods.Teacher:
-  """Returns an encoder as it was drawn.
-
-  Args:
-    net: images -> features.
-    shape: of an image, [height, width, channels].
-    seed: of its weights.
-  """
+def _untrained(net, shape, seed):
+  """An encoder as it was drawn."""
   init = jax.jit(partial(siamese.init, net))
   params, stats = init(jax.random.key(seed), jnp.zeros((2, *shape)))
   under = lambda tree: {"encoder": tree}

@@ -142,4 +142,11 @@ def test_other_histories_for_an_encoder_that_knows_some_items(tmp_path):
   assert found.train.skipped == ("item rye: not known to the run",)
   with pytest.raises(InputError, match="none of the 1 items that the run knows"):
     items.open_like(("ale",), 2, str(path))
-  assert len(items.walks(length=4).data.like("walks").train) == 1200
+
+
+def test_walks_are_for_encoders_of_walks():
+  made = items.walks(length=4)
+  again = made.data.like("walks").train.arrays()["input"]
+  np.testing.assert_array_equal(again, made.data.train.arrays()["input"])
+  with pytest.raises(InputError, match="3 items of its own"):
+    items.open_like(("gin", "rum", "tea"), 4, "walks")

@@ -45,7 +45,7 @@ def test_large_maps_are_convolved_the_same(monkeypatch):
   x = nets.images((2, 4, 4, 3))
   values = nets.variables(net, x.shape)
   product = net.apply(values, x, train=False)
-  monkeypatch.setattr("jaxssl.models.decoders.SMALL", 0)
+  monkeypatch.setattr("jaxssl.ops.convolutions.SMALL", 0)
   convolution = net.apply(values, x, train=False)
   np.testing.assert_allclose(product, convolution, atol=1e-5)
 

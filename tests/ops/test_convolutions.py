@@ -59,20 +59,27 @@ def test_bfloat16_gradients_of_kernels_are_summed_in_float32():
 
 
 @pytest.mark.parametrize(
-  ("batch", "side", "images"), [(256, 32, 2), (6, 32, 2), (7, 64, 1)]
+  ("shape", "images"),
+  [
+    ((256, 32, 32), 2),
+    ((6, 32, 32), 2),
+    ((7, 64, 64), 1),
+    ((2, 32, 32), 0),  # one chunk
+    ((509, 4, 4), 0),  # a prime: only one image at a time would do
+    ((0, 8, 8), 0),
+    ((4, 0, 8), 0),
+  ],
 )
-def test_a_chunk_divides_the_batch(batch, side, images):
-  shape = jax.ShapeDtypeStruct((batch, side, side, 3), jnp.float32)
-  assert convolutions._images_of_a_chunk(shape) == images
+def test_a_chunk_divides_the_batch(shape, images):
+  x = jax.ShapeDtypeStruct((*shape, 3), jnp.float32)
+  assert convolutions._images_of_a_chunk(x) == images
 
 
 ALONE = """
 import jax, jax.numpy as jnp
 from jaxssl.ops import convolutions
 x, kernel = jnp.ones((16, 32, 32, 2)), jnp.ones((3, 3, 2, 2))
-def chunked():
-  convolve = lambda *given: convolutions.convolve(*given)  # a new one is traced anew
-  return "scan[" in str(jax.make_jaxpr(convolve)(x, kernel))
+chunked = lambda: "scan[" in str(jax.make_jaxpr(convolutions.convolve)(x, kernel))
 with convolutions.whole():
   flat = chunked()
 print(jax.device_count(), chunked(), flat)
@@ -86,3 +93,38 @@ def test_one_device_of_a_cpu_takes_chunks_unless_told():
     [sys.executable, "-c", ALONE], env=environment, capture_output=True, text=True
   )
   assert ran.stdout.split() == ["1", "True", "False"], ran.stderr
+
+
+PLANNED = """
+import jax
+from jaxssl import plan, registry
+from jaxssl.mesh import data_mesh
+experiment = registry.build("simclr_digits", batch=128)
+mesh = data_mesh(jax.devices()[:1])
+once = plan._work(plan.lower(experiment, mesh).compile())["flops"]
+print(jax.device_count(), plan.plan(experiment, mesh).flops > 1.2 * once)
+"""
+
+
+@pytest.mark.slow  # it compiles a step thrice
+def test_a_plan_counts_every_chunk():
+  environment = {"JAX_PLATFORMS": "cpu", "PATH": "", "PYTHONPATH": ":".join(sys.path)}
+  ran = subprocess.run(
+    [sys.executable, "-c", PLANNED], env=environment, capture_output=True, text=True
+  )
+  assert ran.stdout.split() == ["1", "True"], ran.stderr
+
+
+def test_no_chunks_in_shard_map():
+  """There, a loop's carry would vary over devices and its start would not."""
+  mesh = jax.sharding.Mesh(np.asarray(jax.devices()[:1]), ("data",))
+  rows = jax.sharding.PartitionSpec("data")
+  seen = []
+
+  def look(x):
+    seen.append(convolutions._images_of_a_chunk(x))
+    return x
+
+  call = jax.shard_map(look, mesh=mesh, in_specs=rows, out_specs=rows)
+  jax.eval_shape(call, jax.ShapeDtypeStruct((16, 32, 32, 3), jnp.float32))
+  assert seen == [0]
