@@ -156,9 +156,8 @@ def _on_cpu(x, kernel, *, stride):
 def _images_of_a_chunk(x):
   """A divisor of the batch that makes chunks of a good size; 0 without any."""
   most = max(1, POSITIONS // max(1, math.prod(x.shape[1:3])))
-  if len(x) <= most or getattr(
-    jax.typeof(x), "vma", None
-  ):  # in `shard_map` loops vary by device
+  manual = jax.sharding.get_abstract_mesh().manual_axes  # in `shard_map` loops vary
+  if len(x) <= most or manual:
     return 0
   found = next(n for n in range(most, 0, -1) if len(x) % n == 0)
   return found if LEAST * found >= most else 0
