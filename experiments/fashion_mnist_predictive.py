@@ -72,7 +72,12 @@ def rotation_fashion_mnist(
   )
 
 
-@experiment(method="Context", data=DATA, reaches=REACHES, cost=COST)
+@experiment(
+  method="Context",
+  data=DATA,
+  reaches="1,000 steps of 128: linear 88.4 %, untrained 87.5",
+  cost=COST,
+)
 def context_fashion_mnist(
   run: Run = RUN,
   *,
@@ -123,7 +128,12 @@ def context_fashion_mnist(
   )
 
 
-@experiment(method="Jigsaw", data=DATA, reaches=REACHES, cost=COST)
+@experiment(
+  method="Jigsaw",
+  data=DATA,
+  reaches="1,000 steps of 128: linear 87.9 %, untrained 87.5",
+  cost=COST,
+)
 def jigsaw_fashion_mnist(
   run: Run = RUN,
   *,
@@ -176,7 +186,12 @@ def jigsaw_fashion_mnist(
   )
 
 
-@experiment(method="Patch order", data=DATA, reaches=REACHES, cost=COST)
+@experiment(
+  method="Patch order",
+  data=DATA,
+  reaches="1,000 steps of 128: linear 88.7 %, untrained 87.5",
+  cost=COST,
+)
 def patch_order_fashion_mnist(
   run: Run = RUN,
   *,
