@@ -204,8 +204,8 @@ def write(folder: pathlib.Path) -> None:
   raw = scores(references()[0])
   text = (
     f"Every pretext, autoencoder and masked model: {BUDGET['steps']} "
-    f"steps of {BUDGET['batch']} ({longer((*DIGITS, *OTHERS))}). Test accuracy in percent, the "
-    "method's own encoder before training → after it; 5 labels a class: mean of 10 "
+    f"steps of {BUDGET['batch']} ({longer((*DIGITS, *OTHERS))}). Test accuracy in "
+    "percent, the method's own encoder before training → after it; 5 labels a class: mean of 10 "
     "draws; fine-tuned: the whole encoder on that share of the labels, without "
     "augmentation, from the untrained → from the pretrained one. The raw pixels of "
     "digits: 5 labels "
