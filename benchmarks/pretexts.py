@@ -205,8 +205,8 @@ def write(folder: pathlib.Path) -> None:
   text = (
     f"Every pretext, autoencoder and masked model: {BUDGET['steps']} "
     f"steps of {BUDGET['batch']} ({longer((*DIGITS, *OTHERS))}). Test accuracy in "
-    "percent, the method's own encoder before training → after it; 5 labels a class: mean of 10 "
-    "draws; fine-tuned: the whole encoder on that share of the labels, without "
+    "percent, the method's own encoder before training → after it; 5 labels a class: "
+    "mean of 10 draws; fine-tuned: the whole encoder on that share of the labels, without "
     "augmentation, from the untrained → from the pretrained one. The raw pixels of "
     "digits: 5 labels "
     f"{raw[1]:.1f}, kNN {raw[3]:.1f}. `beit_digits` tells k-means tokens of patches, "
