@@ -20,7 +20,7 @@ EXPERIMENTS = (
   *("gpt_text", "bert4rec_items", "clip_captions", "cola_audio", "videomae_video"),
   *("grace_graph", "scarf_table"),
 )
-EVERYDAY = ("scarf_table", "bert4rec_items")
+EVERYDAY = ("scarf_table",)
 
 
 def fit(experiment, out, **options):
