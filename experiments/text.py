@@ -130,7 +130,7 @@ def gpt_text(
 @experiment(
   method="BERT",
   data="docs",
-  reaches="not measured yet",
+  reaches="Brown: hidden tokens 5.76 nats (unigrams 6.56), NSP 62 %",
   cost="3 min on 2 CPU cores",
   aliases=("bert",),
 )
@@ -205,7 +205,7 @@ def bert_text(
 @experiment(
   method="RoBERTa",
   data="docs",
-  reaches="not measured yet",
+  reaches="Brown: 5.29 nats (unigrams 6.80); TREC 57 %, untrained 54",
   cost="3 min on 2 CPU cores",
   aliases=("roberta",),
 )
