@@ -27,7 +27,7 @@ def _fitted(front: LogMel, source: DataSet) -> tuple[LogMel, DataSet]:
 @experiment(
   method="COLA",
   data="tones, or your own recordings",
-  reaches="not measured yet with this front end (before: 51 % with 20 labels)",
+  reaches="spoken digits, 20 labels: 64 %, untrained 44",
   cost="3 min on 2 CPU cores",
   aliases=("cola",),
 )
@@ -134,7 +134,7 @@ def masked_spectrogram_audio(
 @experiment(
   method="Mockingjay",
   data="tones, or your own recordings",
-  reaches="not measured yet",
+  reaches="spoken digits, 20 labels, stretches: 67 %, untrained 56",
   cost="3 min on 2 CPU cores",
   aliases=("mockingjay",),
 )
