@@ -13,6 +13,7 @@ from jaxssl.mesh import data_mesh
 from jaxssl.runs import reopen
 from tests.experiments_kinds import TINY
 from tests.marks import some_of
+from tests.saved import same
 
 ONE = data_mesh(jax.devices()[:1])
 RUN = {"steps": 4, "batch": 8, "log_every": 2, "eval_every": 4, "checkpoint_every": 2}
@@ -31,11 +32,6 @@ def stop(step, state, metrics):
   """Kills the run, politely, at its first log."""
   if step == 2:
     os.kill(os.getpid(), signal.SIGTERM)
-
-
-def same(a, b):
-  plain = lambda s: jax.device_get(s._replace(key=jax.random.key_data(s.key)))
-  return jax.tree.all(jax.tree.map(np.array_equal, plain(a), plain(b)))
 
 
 @pytest.mark.parametrize("name", some_of(EXPERIMENTS, EVERYDAY))

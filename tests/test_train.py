@@ -21,16 +21,10 @@ from jaxssl.errors import InputError
 from jaxssl.log import read_metrics
 from jaxssl.mesh import data_mesh, make_mesh
 from tests.damage import reads_damage
+from tests.saved import same
 
 TOY = str(pathlib.Path(__file__).parent / "toy.py") + ":toy"
 ONE = data_mesh(jax.devices()[:1])
-
-
-def same(a, b):
-  """Whether two states are equal to the last bit."""
-  plain = lambda s: jax.device_get(s._replace(key=jax.random.key_data(s.key)))
-  equal = jax.tree.map(np.array_equal, plain(a), plain(b))
-  return all(jax.tree.leaves(equal))
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,13 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl.errors import InputError, nearest
-from jaxssl.models.layers import LayerNorm, flatten_map, run_block, sincos_positions
+from jaxssl.models.layers import (
+  LayerNorm,
+  exact_gelu,
+  flatten_map,
+  run_block,
+  sincos_positions,
+)
 from jaxssl.models.transformer import TokenBlock
 from jaxssl.models.wave import check_waves
 
@@ -160,7 +166,7 @@ class FrameHead(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool, keys: jax.Array | None = None):
     """Maps frames [batch, frames, dim] to [batch, frames, bands]."""
-    x = nn.gelu(nn.Dense(x.shape[-1], name="dense1")(x), approximate=False)
+    x = exact_gelu(nn.Dense(x.shape[-1], name="dense1")(x))
     return nn.Dense(self.bands, name="dense2")(LayerNorm(name="norm")(x, train=train))
 
 

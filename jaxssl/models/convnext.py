@@ -14,6 +14,7 @@ from jaxssl.models.layers import (
   LayerScale,
   check_images,
   drop_rates,
+  exact_gelu,
   flatten_map,
   normal_init,
   run_block,
@@ -62,7 +63,7 @@ class ConvNeXtBlock(nn.Module):
     depthwise = partial(nn.Conv, padding=3, feature_group_count=width, **options)
     y = depthwise(width, (7, 7), name="conv")(x)
     y = LayerNorm(dtype=self.dtype, name="norm")(y, train=train)
-    y = nn.gelu(nn.Dense(4 * width, **options, name="dense1")(y), approximate=False)
+    y = exact_gelu(nn.Dense(4 * width, **options, name="dense1")(y))
     y = nn.Dense(width, **options, name="dense2")(y)
     y = LayerScale(self.layer_scale, name="scale")(y, train=train)
     return x + DropPath(self.drop_path, name="drop")(y, train=train, keys=keys)

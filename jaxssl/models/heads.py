@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxssl.errors import InputError
-from jaxssl.models.layers import BatchNorm, Factory, normal_init
+from jaxssl.models.layers import BatchNorm, Factory, exact_gelu, normal_init
 from jaxssl.models.mlp import MLP
 
 
@@ -472,7 +472,7 @@ def dino_head(
     widths=(hidden,) * (layers - 1) + (bottleneck,),
     biases=(True,) * layers,
     norms=(norm,) * (layers - 1) + (None,),
-    activation=partial(nn.gelu, approximate=False),
+    activation=exact_gelu,
     kernel_init=kernel_init,
     axis_name=axis_name,
     dtype=dtype,

@@ -60,8 +60,7 @@ def last_pool(
   if padding is None:
     return hidden[:, -1]
   places = jnp.arange(ids.shape[1], dtype=jnp.int32)[None, :]
-  last = jnp.max(jnp.where(ids != padding, places, 0), axis=1)
-  return jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0]
+  return _at(hidden, jnp.max(jnp.where(ids != padding, places, 0), axis=1))
 
 
 def end_pool(hidden: jax.Array, ids: jax.Array, *, end: int) -> jax.Array:
@@ -72,7 +71,11 @@ def end_pool(hidden: jax.Array, ids: jax.Array, *, end: int) -> jax.Array:
     ids: int [batch, length]; of a row without `end` the first token counts.
     end: an id.
   """
-  places = jnp.argmax(ids == end, axis=1)
+  return _at(hidden, jnp.argmax(ids == end, axis=1))
+
+
+def _at(hidden, places):
+  """The token at a place of each row."""
   return jnp.take_along_axis(hidden, places[:, None, None], axis=1)[:, 0]
 
 

@@ -8,8 +8,6 @@ side), nothing is subtracted from the pixels, crops are resized as in the paper 
 method, and the target moves after the step and not before the next one.
 """
 
-from functools import partial
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -80,7 +78,7 @@ def dino_head(*, hidden: int, bottleneck: int) -> nn.Module:
     widths=(hidden, hidden, bottleneck),
     biases=(False, False, True),
     norms=(models.BatchNorm, models.BatchNorm, None),
-    activation=partial(nn.gelu, approximate=False),
+    activation=models.exact_gelu,
     kernel_init=nn.initializers.normal(0.02),
   )
 

@@ -10,17 +10,10 @@ from safetensors.numpy import load_file
 from jaxssl import models
 from jaxssl.ops import l2_normalize
 from tests import golden
+from tests.models.weights import dense, joined, norm
 
 NORMS = {"layer_norm1": "norm1", "layer_norm2": "norm2"}
 DENSE = {"mlp.fc1": "dense1", "mlp.fc2": "dense2"}
-
-
-def norm(weights, name):
-  return {"scale": weights[f"{name}.weight"], "bias": weights[f"{name}.bias"]}
-
-
-def dense(weights, name):
-  return {"kernel": weights[f"{name}.weight"].T, "bias": weights[f"{name}.bias"]}
 
 
 def blocks(weights, tower, *, depth):
@@ -33,10 +26,9 @@ def blocks(weights, tower, *, depth):
 
 def block(weights, name):
   parts = [dense(weights, f"{name}self_attn.{x}_proj") for x in "qkv"]
-  qkv = {n: np.concatenate([p[n] for p in parts], axis=-1) for n in ("kernel", "bias")}
   out = dense(weights, f"{name}self_attn.out_proj")
   return {
-    "attention": {"qkv": qkv, "out": out},
+    "attention": {"qkv": joined(*parts), "out": out},
     **{ours: norm(weights, name + theirs) for theirs, ours in NORMS.items()},
     **{ours: dense(weights, name + theirs) for theirs, ours in DENSE.items()},
   }

@@ -13,18 +13,9 @@ from jaxssl import losses, models
 from jaxssl.errors import InputError
 from tests import golden
 from tests.losses.common import assert_matches
+from tests.models.weights import dense, joined, norm
 
 SIZE = {"width": 16, "depth": 2, "heads": 2, "length": 8}
-
-
-def dense(weights, name, *, transposed=True):
-  kernel = weights[f"{name}.weight"]
-  kernel = kernel.T if transposed else kernel
-  return {"kernel": kernel, "bias": weights[f"{name}.bias"]}
-
-
-def norm(weights, name):
-  return {"scale": weights[f"{name}.weight"], "bias": weights[f"{name}.bias"]}
 
 
 def bert_block(weights, i):
@@ -32,10 +23,9 @@ def bert_block(weights, i):
   parts = [
     dense(weights, f"{name}attention.self.{x}") for x in ("query", "key", "value")
   ]
-  qkv = {n: np.concatenate([p[n] for p in parts], axis=-1) for n in ("kernel", "bias")}
   out = dense(weights, f"{name}attention.output.dense")
   return {
-    "attention": {"qkv": qkv, "out": out},
+    "attention": {"qkv": joined(*parts), "out": out},
     "norm1": norm(weights, f"{name}attention.output.LayerNorm"),
     "dense1": dense(weights, f"{name}intermediate.dense"),
     "dense2": dense(weights, f"{name}output.dense"),

@@ -13,6 +13,7 @@ from jaxssl import models
 from jaxssl.errors import InputError
 from tests import golden
 from tests.models import nets
+from tests.models.weights import dense, norm
 
 BLOCK = {
   "norm1": "norm1",
@@ -44,18 +45,10 @@ def block(weights, prefix):
   """Parameters of one block."""
   params = {"attention": {}}
   for theirs, ours in BLOCK.items():
-    kind = norm if "norm" in ours else linear
+    kind = norm if "norm" in ours else dense
     *path, leaf = ours.split("/")
     (params[path[0]] if path else params)[leaf] = kind(weights, prefix + theirs)
   return params
-
-
-def norm(weights, name):
-  return {"scale": weights[f"{name}.weight"], "bias": weights[f"{name}.bias"]}
-
-
-def linear(weights, name):
-  return {"kernel": weights[f"{name}.weight"].T, "bias": weights[f"{name}.bias"]}
 
 
 @pytest.fixture(scope="module")

@@ -75,6 +75,13 @@ def test_a_chunk_divides_the_batch(shape, images):
   assert convolutions._images_of_a_chunk(x) == images
 
 
+def run_alone(code):
+  """Runs code in a process that has one device."""
+  environment = {"JAX_PLATFORMS": "cpu", "PATH": "", "PYTHONPATH": ":".join(sys.path)}
+  given = [sys.executable, "-c", code]
+  return subprocess.run(given, env=environment, capture_output=True, text=True)
+
+
 ALONE = """
 import jax, jax.numpy as jnp
 from jaxssl.ops import convolutions
@@ -88,10 +95,7 @@ print(jax.device_count(), chunked(), flat)
 
 def test_one_device_of_a_cpu_takes_chunks_unless_told():
   """This process has eight."""
-  environment = {"JAX_PLATFORMS": "cpu", "PATH": "", "PYTHONPATH": ":".join(sys.path)}
-  ran = subprocess.run(
-    [sys.executable, "-c", ALONE], env=environment, capture_output=True, text=True
-  )
+  ran = run_alone(ALONE)
   assert ran.stdout.split() == ["1", "True", "False"], ran.stderr
 
 
@@ -108,10 +112,7 @@ print(jax.device_count(), plan.plan(experiment, mesh).flops > 1.2 * once)
 
 @pytest.mark.slow  # it compiles a step thrice
 def test_a_plan_counts_every_chunk():
-  environment = {"JAX_PLATFORMS": "cpu", "PATH": "", "PYTHONPATH": ":".join(sys.path)}
-  ran = subprocess.run(
-    [sys.executable, "-c", PLANNED], env=environment, capture_output=True, text=True
-  )
+  ran = run_alone(PLANNED)
   assert ran.stdout.split() == ["1", "True"], ran.stderr
 
 
