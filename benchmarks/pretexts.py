@@ -5,20 +5,17 @@
   python benchmarks/pretexts.py jigsaw_fashion_mnist --data FILE.npz
 
 Each method is its registered experiment with the budget below, and is compared with
-its own encoder before training: on 8x8 digits, or with 28x28 and 64x64 pixels where
-those are too few (`OTHERS`; these need the data set, or `--data` or `--data-dir`).
-Masked models are also fine-tuned on 1 and 10 % of the labels, from the pretrained and
-from the untrained encoder; BiGAN is also judged by 1-NN, as in its paper. One JSON file
-a run goes to the output folder and is not made twice; the table of all goes to
+its own encoder before training: on 8x8 digits, or with 28x28 and 64x64 pixels
+(`OTHERS`; these need the data set, or `--data` or `--data-dir`). Masked models are also
+fine-tuned on 1, 10 and 100 % of the labels, from the pretrained and from the untrained
+encoder; BiGAN is also judged by 1-NN, as in its paper. One JSON file a run goes to the
+output folder and is not made twice; the tables of all go to
 `benchmarks/results/pretexts.md`, the pictures that the methods show of test images to
 `benchmarks/results/pictures`.
 """
 
-import argparse
 import json
-import os
 import pathlib
-import platform
 
 import jax
 import numpy as np
@@ -35,7 +32,9 @@ METHODS = (
   *("mae", "simmim", "dvae", "beit", "maskfeat", "data2vec", "aim"),
 )
 DIGITS = tuple(f"{method}_digits" for method in METHODS)
+SIMPLE = ("autoencoder", "denoising", "vae", "gan", "rotation", "inpainting")
 OTHERS = {  # name -> settings that a CPU has time for
+  **{f"{method}_fashion_mnist": {} for method in SIMPLE},
   "jigsaw_fashion_mnist": {},
   "context_fashion_mnist": {},
   "patch_order_fashion_mnist": {},
@@ -45,6 +44,7 @@ OTHERS = {  # name -> settings that a CPU has time for
   "denoising_imagenette": {"encoder": "convnet_mini", "width": 8},
 }
 MASKED = ("denoising", "mae", "simmim", "beit", "maskfeat", "data2vec", "aim")
+TUNED = (*(f"{method}_digits" for method in MASKED), "mae_imagenette")
 VITS = ("mae", "simmim", "beit", "maskfeat", "data2vec", "aim")
 LONGER = {  # cheap steps, or nets that learn nothing in 1,000
   "bigan_digits": 10_000,
@@ -52,10 +52,16 @@ LONGER = {  # cheap steps, or nets that learn nothing in 1,000
   "bigan_fashion_mnist": 12_000,
   "mae_imagenette": 2000,
 }
-FRACTIONS = (0.01, 0.1)
+FRACTIONS = (0.01, 0.1, 1.0)
+FEW = FRACTIONS[:2]  # of 9,469 images, all of which take longer than pretraining
 BUDGET = {"steps": 1000, "batch": 128}
+QUICK = {"steps": 3, "batch": 16}
 PROTOCOLS = ("knn", "linear", "few-label")
-RESULTS = pathlib.Path(__file__).parent / "results"
+
+
+def steps_of(name: str) -> int:
+  """Returns how many steps an experiment gets."""
+  return LONGER.get(name, BUDGET["steps"])
 
 
 def measure(name: str, seed: int, folder: pathlib.Path, options: dict) -> None:
@@ -64,23 +70,24 @@ def measure(name: str, seed: int, folder: pathlib.Path, options: dict) -> None:
   if path.exists():
     return
   method = name.partition("_")[0]
-  steps = LONGER.get(name, BUDGET["steps"])
-  settings = {**BUDGET, "steps": steps, "seed": seed, **OTHERS.get(name, {}), **options}
+  own = {"steps": steps_of(name), "seed": seed, **OTHERS.get(name, {})}
+  settings = {**BUDGET, **own, **options}
   experiment = registry.build(name, **settings)
   mesh = data_mesh(jax.devices()[:1])
   state, seconds = advance(experiment, mesh)
-  if seed == 0:
+  if seed == 0 and "steps" not in options:
     draw(name, experiment, state)
   states = {"untrained": runs.make_init(experiment, mesh)(), "trained": state}
-  found = {"seconds": seconds, **judge(experiment, states, mesh, method)}
+  found = {"seconds": seconds, "steps": experiment.run.steps}
+  found |= judge(experiment, states, mesh, method)
   if name.endswith("imagenette"):
     found["ridge"] = ridge(experiment.data)
   path.write_text(json.dumps(found))  # fine-tuning may take longer than all of it
-  if method in MASKED:
+  if name in TUNED:
     for title, one in states.items():
       found[title]["finetune"] = tuned(experiment, one)
     path.write_text(json.dumps(found))
-  print(seed, line(name, [found]), flush=True)
+  print(seed, *line(name, [found]), flush=True)
 
 
 def judge(experiment, states, mesh, method: str) -> dict:
@@ -100,18 +107,19 @@ def tuned(experiment, state) -> dict[str, float]:
   """Accuracy of the fine-tuned encoder by share of the labels."""
   encode = lambda v, x: experiment.method.encode(v["params"], v["extra"], {"input": x})
   augment, _ = results.make_augment(experiment, "none")
+  shares = FRACTIONS if len(experiment.data.train) < 2000 else FEW
   variables = runs.variables_of(state)
   return {
     str(share): evals.finetune(
       encode, variables, experiment.data, fraction=share, augment=augment
     )
-    for share in FRACTIONS
+    for share in shares
   }
 
 
 def draw(name: str, experiment, state) -> None:
   """Writes what the method shows of test images as PNG files."""
-  folder = RESULTS / "pictures"
+  folder = page.RESULTS / "pictures"
   folder.mkdir(parents=True, exist_ok=True)
   for i, images in enumerate(
     results.pictures(experiment, runs.variables_of(state), rows=8).values()
@@ -119,11 +127,6 @@ def draw(name: str, experiment, state) -> None:
     method = name.removesuffix("_digits")
     path = folder / (f"{method}.png" if i == 0 else f"{method}_{i}.png")
     path.write_bytes(report.sheet(images))
-
-
-def longer(names) -> str:
-  """Says which of the experiments have more steps."""
-  return ", ".join(f"`{n}`: {LONGER[n]:,}" for n in names if n in LONGER)
 
 
 def ridge(data) -> float:
@@ -141,102 +144,116 @@ def ridge(data) -> float:
   return 100 * fitted.score(*pixels(data.test))
 
 
-def floor(found: dict[str, list[dict]]) -> str:
-  """A sentence on the floor of Imagenette, where there are runs on it."""
-  values = [row["ridge"] for rows in found.values() for row in rows if "ridge" in row]
-  if not values:
-    return ""
-  return f"Ridge regression on Imagenette's pixels at 16 x 16: {values[0]:.1f}. "
-
-
 def by_one(found: dict[str, list[dict]]) -> str:
-  """A sentence on 1-NN for the runs that have it."""
-  said = [
-    f"`{name}` by 1-NN: {_cell(rows, lambda row: row['nearest'])}. "
-    for name, rows in found.items()
-    if "nearest" in rows[0]["trained"]
+  """The table of 1-NN, for the runs that have it."""
+  rows = [
+    (f"`{name}`", _cell(runs, lambda row: row["nearest"]), len(runs))
+    for name, runs in found.items()
+    if "nearest" in runs[0]["trained"]
   ]
-  return "".join(said)
+  return page.table(("experiment", "1-NN", "seeds"), rows)
 
 
-def table(found: dict[str, list[dict]]) -> str:
-  """The table in Markdown; "before -> after" in each cell, means over the seeds."""
-  lines = [
-    "| experiment | 5 labels | kNN | linear | fine-tuned, 1 % | 10 % | seeds "
-    "| seconds |",
-    "|---|---|---|---|---|---|---|---|",
-  ]
-  lines += [line(name, rows) for name, rows in found.items()]
-  return "\n".join(lines)
+def probed(found: dict[str, list[dict]]) -> str:
+  """The table of frozen features."""
+  header = ("experiment", "steps", "5 labels", "kNN", "linear", "seeds", "seconds")
+  return page.table(header, [line(name, rows) for name, rows in found.items()])
 
 
-def line(name: str, rows: list[dict]) -> str:
-  """One line of the table."""
-  values = {
-    "5": lambda row: row["few_label"]["5"][0],
-    "knn": lambda row: row["knn"],
-    "linear": lambda row: row["linear"],
-    **{
-      str(share): lambda row, s=str(share): row.get("finetune", {}).get(s)
-      for share in FRACTIONS
-    },
-  }
-  cells = [_cell(rows, value) for value in values.values()]
+def line(name: str, rows: list[dict]) -> tuple:
+  """One line of the table of frozen features."""
+  values = (
+    lambda row: row["few_label"]["5"][0],
+    lambda row: row["knn"],
+    lambda row: row["linear"],
+  )
   seconds = np.mean([r["seconds"] for r in rows])
-  return f"| `{name}` | {' | '.join(cells)} | {len(rows)} | {seconds:.0f} |"
+  cells = [_cell(rows, value) for value in values]
+  steps = rows[0].get("steps", steps_of(name))
+  return (f"`{name}`", f"{steps:,}", *cells, len(rows), f"{seconds:.0f}")
+
+
+def fine_tuned(found: dict[str, list[dict]]) -> str:
+  """The table of fine-tuned encoders, by share of the labels."""
+  header = ("experiment", *(f"{100 * share:g} %" for share in FRACTIONS), "seeds")
+  rows = [
+    (
+      f"`{name}`",
+      *(_cell(runs, lambda row, s=str(s): row["finetune"].get(s)) for s in FRACTIONS),
+      len(runs),
+    )
+    for name, runs in found.items()
+    if "finetune" in runs[0]["trained"]
+  ]
+  return page.table(header, rows)
 
 
 def _cell(rows, value):
   pairs = [(value(r["untrained"]), value(r["trained"])) for r in rows]
-  if pairs[0][0] is None:
+  if any(x is None for pair in pairs for x in pair):
     return ""
   before, after = np.mean(pairs, axis=0)
   return f"{before:.1f} → {after:.1f}"
 
 
-def write(folder: pathlib.Path) -> None:
-  """Writes the table of all runs that the folder holds."""
+def floors(found: dict[str, list[dict]]) -> str:
+  """A sentence on the raw pixels of digits and, where there are runs, of Imagenette."""
+  raw = scores(references()[0])
+  said = f"The raw pixels of digits: 5 labels {raw[1]:.1f}, kNN {raw[3]:.1f}."
+  values = [row["ridge"] for rows in found.values() for row in rows if "ridge" in row]
+  if values:
+    said += f" Ridge regression on Imagenette's at 16 x 16: {values[0]:.1f}."
+  return said
+
+
+def write(options) -> None:
+  """Writes the tables of all runs that the folder holds."""
   found = {}
   for name in (*DIGITS, *OTHERS):
-    files = sorted(folder.glob(f"{name}_[0-9].json"))
+    files = sorted(options.runs.glob(f"{name}_[0-9].json"))
     if files:
       found[name] = [json.loads(f.read_text()) for f in files]
-  raw = scores(references()[0])
-  text = (
-    f"Every pretext, autoencoder and masked model: {BUDGET['steps']} "
-    f"steps of {BUDGET['batch']} ({longer((*DIGITS, *OTHERS))}). Test accuracy in "
-    "percent, the method's own encoder before training → after it; 5 labels a class: "
-    "mean of 10 draws; fine-tuned: the whole encoder on that share of the labels, "
-    "without augmentation, from the untrained → from the pretrained one. The raw "
-    "pixels of digits: 5 labels "
-    f"{raw[1]:.1f}, kNN {raw[3]:.1f}. `beit_digits` tells k-means tokens of patches, "
-    "and `dvae` is there as a tokenizer. "
-    f"{floor(found)}{by_one(found)}Seconds: the steps alone on {os.cpu_count()} CPU "
-    f"cores shared with other work ({platform.machine()}, jax {jax.__version__}).\n\n"
-    f"{table(found)}\n"
+  page.write(
+    options,
+    "# Every pretext, autoencoder and masked model: before → after training",
+    "Test accuracy in percent, the method's own encoder before training → after "
+    f"{BUDGET['steps']:,} steps of {BUDGET['batch']}, or as many as are told; 5 labels "
+    "a class: mean of 10 draws. `beit_digits` tells k-means tokens of patches, and "
+    "`dvae` is there as a tokenizer. " + floors(found) + " Seconds: the steps alone.",
+    "## Frozen features",
+    probed(found),
+    "## Nearest neighbour, as BiGAN's paper has it",
+    by_one(found),
+    "## Fine-tuned",
+    "The whole encoder on a share of the labels, without augmentation, from the "
+    "untrained → from the pretrained one.",
+    fine_tuned(found),
+    page.conditions(),
   )
-  path = RESULTS / "pretexts.md"
-  path.write_text(page.keep_rows(text, path))
-  print(text)
 
 
 def main() -> None:
-  """Trains what is missing and writes the table."""
-  parser = argparse.ArgumentParser(description=__doc__)
+  """Trains what is missing and writes the tables."""
+  parser = page.parser(__doc__, "pretexts")
   parser.add_argument("names", nargs="*", default=DIGITS)
   parser.add_argument("--seeds", nargs="+", type=int, default=[0])
   parser.add_argument("--data", default="", help="in place of the data set by name")
   parser.add_argument("--data-dir", default="", help="of tensorflow-datasets")
-  parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/pretexts"))
-  args = parser.parse_args()
-  args.out.mkdir(parents=True, exist_ok=True)
+  parser.add_argument(
+    "--runs", type=pathlib.Path, default=pathlib.Path("runs/pretexts")
+  )
+  options = parser.parse_args()
+  folder = page.QUICK / "pretexts" if options.quick else options.runs
+  folder.mkdir(parents=True, exist_ok=True)
+  options.runs = folder
   use_compilation_cache()
-  given = {"data": args.data, "data_dir": args.data_dir}
-  options = {name: value for name, value in given.items() if value}
-  for seed in args.seeds:
-    for name in args.names:
-      measure(name, seed, args.out, options)
-  write(args.out)
+  given = {"data": options.data, "data_dir": options.data_dir}
+  own = {name: value for name, value in given.items() if value}
+  own |= QUICK if options.quick else {}
+  for seed in options.seeds:
+    for name in options.names:
+      measure(name, seed, folder, own)
+  write(options)
 
 
 if __name__ == "__main__":

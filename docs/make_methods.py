@@ -314,7 +314,13 @@ def benchmark(name: str, title: str) -> tuple[str, ...]:
   if not path.exists():
     return f"## {title}", f"{command} and writes this table."
   place = f"[this table]({UP}{path.relative_to(ROOT).as_posix()})"
-  return f"## {title}", f"{command} and writes {place}.", path.read_text().strip()
+  return f"## {title}", f"{command} and writes {place}.", below(path.read_text())
+
+
+def below(text: str) -> str:
+  """A page as a part of another: without its title, its headings a level lower."""
+  without = re.sub(r"\A# .*\n", "", text).strip()
+  return re.sub(r"^(#+ )", r"#\1", without, flags=re.MULTILINE)
 
 
 def sheets(methods: list[str]) -> tuple[str, ...]:
