@@ -24,15 +24,14 @@ import functools
 import json
 import math
 import pathlib
-import time
 
 import jax
 import numpy as np
 import page
+from methods import advance
 
-from jaxssl import core, evals, registry, runs
+from jaxssl import evals, registry, runs
 from jaxssl.data import open_audio
-from jaxssl.feeds import make_feed
 from jaxssl.mesh import data_mesh
 from jaxssl.ops.spectrogram import heard_samples
 from jaxssl.train import use_compilation_cache
@@ -117,25 +116,6 @@ def fitting(make, minutes: float) -> int:
   """Steps that fit in so many minutes, at most `STEPS`, in hundreds."""
   _, seconds, _ = advance(make(steps=TIMED), data_mesh(jax.devices()[:1]))
   return max(100, min(STEPS, math.floor(60 * minutes * TIMED / seconds / 100) * 100))
-
-
-def advance(
-  experiment: registry.Experiment, mesh
-) -> tuple[core.TrainState, float, dict]:
-  """Returns the last state of a run, the seconds of its steps, its last metrics."""
-  step = functools.partial(core.train_step, experiment.method, experiment.tx)
-  step = jax.jit(step, donate_argnums=0)
-  feed, state = make_feed(experiment, mesh), runs.make_init(experiment, mesh)()
-  step(jax.tree.map(lambda x: x.copy(), state), feed.batch(0))  # compiles
-  start = time.perf_counter()
-  for i in range(experiment.run.steps):
-    if experiment.method.refresh is not None and i % feed.epoch == 0:
-      key = jax.random.fold_in(state.key, i // feed.epoch)
-      state = experiment.method.refresh(state, feed.in_order(), key)
-    state, metrics = step(state, feed.batch(i))
-  jax.block_until_ready(state.params)
-  seconds = time.perf_counter() - start
-  return state, seconds, {n: np.asarray(v).tolist() for n, v in metrics.items()}
 
 
 def stretches(encode):

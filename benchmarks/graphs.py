@@ -224,7 +224,7 @@ def measure_graphcl(seed: int, options) -> None:
   experiment = registry.build(f"{GRAPHCL}_graph", seed=seed, **settings)
   mesh = data_mesh(jax.devices()[:1])
   first, encode = runs.make_init(experiment, mesh)(), runs.make_encode(experiment, mesh)
-  state, seconds = advance(experiment, mesh)
+  state, seconds, _ = advance(experiment, mesh)
   found = {"steps": experiment.run.steps, "seconds": seconds}
   for title, one in (("untrained", first), ("trained", state)):
     features = functools.partial(encode, runs.variables_of(one))

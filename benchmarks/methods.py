@@ -85,12 +85,14 @@ def measure(method: str, seed: int, folder: pathlib.Path) -> None:
 def train(experiment: registry.Experiment) -> dict:
   """Trains one run without logs or reports; returns its rows, seconds and rank."""
   mesh = data_mesh(jax.devices()[:1])
-  state, seconds = advance(experiment, mesh)
+  state, seconds, _ = advance(experiment, mesh)
   return {"seconds": seconds, **judge(experiment, state, mesh)}
 
 
-def advance(experiment: registry.Experiment, mesh) -> tuple[core.TrainState, float]:
-  """Returns the last state of a run, and the seconds that its steps took."""
+def advance(
+  experiment: registry.Experiment, mesh
+) -> tuple[core.TrainState, float, dict]:
+  """Returns the last state of a run, the seconds of its steps, its last metrics."""
   step = functools.partial(core.train_step, experiment.method, experiment.tx)
   step = jax.jit(step, donate_argnums=0)
   feed, state = make_feed(experiment, mesh), runs.make_init(experiment, mesh)()
@@ -100,9 +102,10 @@ def advance(experiment: registry.Experiment, mesh) -> tuple[core.TrainState, flo
     if experiment.method.refresh is not None and i % feed.epoch == 0:
       key = jax.random.fold_in(state.key, i // feed.epoch)
       state = experiment.method.refresh(state, feed.in_order(), key)
-    state, _ = step(state, feed.batch(i))
+    state, metrics = step(state, feed.batch(i))
   jax.block_until_ready(state.params)
-  return state, time.perf_counter() - start
+  seconds = time.perf_counter() - start
+  return state, seconds, {n: np.asarray(v).tolist() for n, v in metrics.items()}
 
 
 def judge(experiment: registry.Experiment, state: core.TrainState, mesh) -> dict:

@@ -74,7 +74,7 @@ def measure(name: str, seed: int, folder: pathlib.Path, options: dict) -> None:
   settings = {**BUDGET, **own, **options}
   experiment = registry.build(name, **settings)
   mesh = data_mesh(jax.devices()[:1])
-  state, seconds = advance(experiment, mesh)
+  state, seconds, _ = advance(experiment, mesh)
   if seed == 0 and "steps" not in options:
     draw(name, experiment, state)
   states = {"untrained": runs.make_init(experiment, mesh)(), "trained": state}

@@ -42,7 +42,7 @@ def measure(name: str, seed: int, folder: pathlib.Path, options) -> None:
   budget = QUICK_BUDGET if options.quick else {}
   experiment = registry.build(name, seed=seed, **budget)
   mesh = data_mesh(jax.devices()[:1])
-  state, seconds = advance(experiment, mesh)
+  state, seconds, _ = advance(experiment, mesh)
   judge = judge_alignment if name in ALIGNED else judge_prediction
   found = {"seconds": seconds, "steps": experiment.run.steps}
   first = runs.make_init(experiment, mesh)()

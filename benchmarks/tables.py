@@ -45,7 +45,7 @@ def measure(name: str, seed: int, folder: pathlib.Path, options) -> None:
   own = {**budget, "seed": seed}
   experiment = registry.build(name, data=options.data, label=options.label, **own)
   mesh = data_mesh(jax.devices()[:1])
-  state, seconds = advance(experiment, mesh)
+  state, seconds, _ = advance(experiment, mesh)
   first = runs.make_init(experiment, mesh)()
   found = {"seconds": seconds, "tuned": {}, "frozen": {}, "scratch": {}, "raw": {}}
   for share in SHARES:

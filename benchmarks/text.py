@@ -92,7 +92,7 @@ def measure(name: str, seed: int, args, work: pathlib.Path) -> None:
     return
   registered = "gpt" if name in GPTS else name
   experiment = registry.build(registered, **settings)
-  state, seconds = advance(experiment, mesh)
+  state, seconds, _ = advance(experiment, mesh)
   found = {"settings": settings, "steps_seconds": seconds}
   still = {"dropout": 0.0, **({"duplicates": 1} if name == "bert" else {})}
   found |= held_out(registry.build(registered, **{**settings, **still}), state)

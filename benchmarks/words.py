@@ -99,7 +99,7 @@ def measure(name: str, seed: int, folder: pathlib.Path, quick: bool) -> None:
   experiment = build(name, seed, folder, quick)
   mesh = data_mesh(jax.devices()[:1])
   first = runs.make_init(experiment, mesh)()
-  state, seconds = advance(experiment, mesh)
+  state, seconds, _ = advance(experiment, mesh)
   states = {"untrained": first, "trained": state}
   if name in ITEM_NETS:
     found = {title: ranked(name, experiment, s) for title, s in states.items()}
