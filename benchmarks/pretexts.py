@@ -121,12 +121,11 @@ def draw(name: str, experiment, state) -> None:
   """Writes what the method shows of test images as PNG files."""
   folder = page.RESULTS / "pictures"
   folder.mkdir(parents=True, exist_ok=True)
-  for i, images in enumerate(
-    results.pictures(experiment, runs.variables_of(state), rows=8).values()
-  ):
+  made = results.pictures(experiment, runs.variables_of(state), rows=8)
+  for i, (caption, images) in enumerate(made.items()):
     method = name.removesuffix("_digits")
     path = folder / (f"{method}.png" if i == 0 else f"{method}_{i}.png")
-    path.write_bytes(report.sheet(images))
+    path.write_bytes(report.sheet(images, apart=" | " in caption))
 
 
 def ridge(data) -> float:

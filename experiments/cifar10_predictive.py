@@ -13,6 +13,7 @@ import optax
 from jaxssl import methods, models, optim
 from jaxssl.augment import compose, many_views, random_flip, random_grayscale
 from jaxssl.presets import cifar10, run_of, share
+from jaxssl.presets.predictive import check_tiles
 from jaxssl.registry import Parts, Run, experiment
 
 RUN = run_of(200, examples=cifar10.EXAMPLES, batch=128)
@@ -122,6 +123,7 @@ def patch_order_cifar10(
   """
   gray = partial(random_grayscale, probability=grayscale)
   views = many_views(compose(padded_crop, random_flip, gray))
+  check_tiles(size, grid=(2, 2), tile=tile, gap=gap)
   method = methods.patch_order(
     models.Standardized(cifar10.encoder(encoder, run, size=size)),
     models.tile_projector(out=projection),

@@ -3,6 +3,7 @@
 from jaxssl import methods, models
 from jaxssl.augment import digits_view, many_views
 from jaxssl.presets import digits_vit, digits_vit_parts
+from jaxssl.presets.masked import check_mask
 from jaxssl.registry import Parts, Run, experiment
 
 RUN = Run(steps=4000, batch=128, log_every=100, eval_every=500, checkpoint_every=500)
@@ -37,6 +38,7 @@ def mae_digits(
     weight_decay: Of the weights; biases and norms have none.
   """
   encoder = digits_vit(class_token=False)
+  check_mask(encoder, size=IMAGE[0], ratio=ratio)
   net = models.MAE(encoder, models.light_decoder(encoder, IMAGE))
   method = methods.mae(net, VIEWS, ratio=ratio, normalize=normalize)
   return digits_vit_parts(
@@ -67,8 +69,9 @@ def simmim_digits(
     learning_rate: Peak of AdamW's cosine schedule.
     weight_decay: Of the weights; biases and norms have none.
   """
-  net = models.SimMIM(digits_vit(class_token=False, mask_token=True))
-  method = methods.simmim(net, VIEWS, ratio=ratio, unit=unit)
+  encoder = digits_vit(class_token=False, mask_token=True)
+  check_mask(encoder, size=IMAGE[0], ratio=ratio, unit=unit)
+  method = methods.simmim(models.SimMIM(encoder), VIEWS, ratio=ratio, unit=unit)
   return digits_vit_parts(
     run, method, VIEWS, learning_rate=learning_rate, weight_decay=weight_decay
   )
@@ -83,6 +86,7 @@ def simmim_digits(
 def aim_digits(
   run: Run = RUN,
   *,
+  causal: bool = False,
   normalize: bool = False,
   head_width: int = 64,
   head_depth: int = 2,
@@ -93,6 +97,7 @@ def aim_digits(
 
   Args:
     run: Settings of every run.
+    causal: Whether no prefix sees itself in both directions, as in iGPT.
     normalize: Whether the pixels to predict are standardised patch by patch.
     head_width: Channels of the head's MLPs.
     head_depth: Number of these MLPs.
@@ -100,7 +105,7 @@ def aim_digits(
     weight_decay: Of the weights; biases and norms have none.
   """
   head = models.PixelHead(width=head_width, depth=head_depth)
-  net = models.AIM(digits_vit(class_token=False), head)
+  net = models.AIM(digits_vit(class_token=False, causal=causal), head)
   method = methods.aim(net, VIEWS, normalize=normalize)
   return digits_vit_parts(
     run, method, VIEWS, learning_rate=learning_rate, weight_decay=weight_decay

@@ -3,6 +3,7 @@
 from jaxssl import methods, models
 from jaxssl.augment import digits_crop_view, digits_view, many_views
 from jaxssl.presets import digits_net, digits_parts
+from jaxssl.presets.predictive import check_tiles
 from jaxssl.registry import Parts, Run, experiment
 
 EVERY = {"log_every": 50, "eval_every": 200, "checkpoint_every": 200}
@@ -69,6 +70,7 @@ def patch_order_digits(
   """
   views = many_views(digits_crop_view(size, scale=(0.7, 1.0)))
   net = digits_net(models.tile_projector(out=projection))
+  check_tiles(size, grid=(2, 2), tile=tile, gap=gap)
   method = methods.patch_order(
     models.Standardized(net.encoder),
     net.projector,

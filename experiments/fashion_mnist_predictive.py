@@ -11,6 +11,7 @@ from jaxssl.augment import gray_view, many_views
 from jaxssl.core import Method
 from jaxssl.data import open_data
 from jaxssl.ops import permutation_set
+from jaxssl.presets.predictive import check_tiles
 from jaxssl.registry import Parts, Run, experiment
 
 RUN = Run(steps=700, batch=256, log_every=50, eval_every=350, checkpoint_every=350)
@@ -108,6 +109,7 @@ def context_fashion_mnist(
     weight_decay: Of the weights; biases and norms have none.
   """
   views = many_views(gray_view(size, scale=SCALE))
+  check_tiles(size, grid=(3, 3), tile=tile, gap=gap)
   method = methods.context(
     models.Standardized(encoder()),
     models.tile_projector(out=projection),
@@ -166,6 +168,7 @@ def jigsaw_fashion_mnist(
     weight_decay: Of the weights; biases and norms have none.
   """
   views = many_views(gray_view(size, scale=SCALE))
+  check_tiles(size, grid=(3, 3), tile=tile, gap=gap)
   method = methods.jigsaw(
     models.Standardized(encoder()),
     models.tile_projector(out=projection),
@@ -220,6 +223,7 @@ def patch_order_fashion_mnist(
     weight_decay: Of the weights; biases and norms have none.
   """
   views = many_views(gray_view(size, scale=SCALE))
+  check_tiles(size, grid=(2, 2), tile=tile, gap=gap)
   method = methods.patch_order(
     models.Standardized(encoder()),
     models.tile_projector(out=projection),

@@ -6,11 +6,17 @@ These are judged by fine-tuning the whole encoder; kNN says little of them (MAE,
 
 import optax
 
-from jaxssl import methods, models
+from jaxssl import methods, models, ops
 from jaxssl.augment import crop_view, mae_view, many_views, simmim_view
 from jaxssl.presets import vit
 from jaxssl.presets.imagenet import COST, imagenet_data, imagenet_run, on_v5e
-from jaxssl.presets.masked import mae_adamw, mae_decoder, mae_vit, simmim_adamw
+from jaxssl.presets.masked import (
+  check_mask,
+  mae_adamw,
+  mae_decoder,
+  mae_vit,
+  simmim_adamw,
+)
 from jaxssl.registry import Parts, Run, experiment
 
 DATA = "imagenet2012 (tfds)"
@@ -68,6 +74,7 @@ def mae_imagenet(
   views = many_views(mae_view(size))
   net = mae_vit(encoder, run, size=size)
   own = {"width": decoder_width, "depth": decoder_depth, "heads": decoder_heads}
+  check_mask(net, size=size, ratio=ratio)
   net = models.MAE(net, mae_decoder(net, size=size, **own))
   method = methods.mae(net, views, ratio=ratio, normalize=normalize)
   tx = mae_adamw(
@@ -132,6 +139,7 @@ def simmim_imagenet(
     layer_scale=layer_scale,
     drop_path=drop_path,
   )
+  check_mask(net, size=size, ratio=ratio, unit=unit)
   method = methods.simmim(models.SimMIM(net), views, ratio=ratio, unit=unit)
   tx = simmim_adamw(
     run, learning_rate, weight_decay=weight_decay, warmup=warmup, drop=drop, epochs=800
@@ -162,6 +170,7 @@ def aim_imagenet(
   heads: int = 12,
   size: int = 224,
   patch: int = 16,
+  causal: bool = False,
   normalize: bool = True,
   head_width: int = 2048,
   head_depth: int = 12,
@@ -186,6 +195,7 @@ def aim_imagenet(
     heads: Of each attention.
     size: Side of the view in pixels.
     patch: Side of a patch in pixels.
+    causal: Whether no prefix sees itself in both directions, as in iGPT.
     normalize: Whether the pixels to predict are standardised patch by patch.
     head_width: Channels of the head's MLPs.
     head_depth: Number of these MLPs.
@@ -196,7 +206,9 @@ def aim_imagenet(
   views = many_views(crop_view(size, scale=(0.4, 1.0)))
   shape = {"width": width, "depth": depth, "heads": heads, "patch": patch}
   head = models.PixelHead(width=head_width, depth=head_depth)
-  net = models.AIM(models.ViT(class_token=False, **shape), head)
+  vit = models.ViT(class_token=False, causal=causal, **shape)
+  ops.patch_grid((1, size, size, 3), patch)  # refuses a patch that doesn't divide it
+  net = models.AIM(vit, head)
   method = methods.aim(net, views, normalize=normalize)
   rate = learning_rate / 16.0  # of 256 rows
   adamw = mae_adamw(run, rate, weight_decay=weight_decay, warmup=warmup, epochs=1.0)

@@ -18,6 +18,7 @@ from jaxssl.presets.imagenet import (
   on_v5e,
   torchvision_encoder,
 )
+from jaxssl.presets.predictive import check_tiles
 from jaxssl.registry import Parts, Run, experiment
 
 DATA = "imagenet2012 (tfds)"
@@ -137,6 +138,7 @@ def jigsaw_imagenet(
   crop = crop_view(size, scale=(0.9, 1.0), flip_probability=0.0)
   gray = partial(random_grayscale, probability=grayscale)
   views = many_views(compose(crop, gray))
+  check_tiles(size, grid=(3, 3), tile=tile, gap=gap)
   method = methods.jigsaw(
     models.Standardized(torchvision_encoder(encoder, run, size=size)),
     models.tile_projector(out=projection),
@@ -199,6 +201,7 @@ def context_imagenet(
   head = models.MLP(
     widths=(hidden, hidden, 8), biases=(True,) * 3, norms=(plain, None, None)
   )
+  check_tiles(size, grid=(3, 3), tile=tile, gap=gap)
   method = methods.context(
     models.Standardized(torchvision_encoder(encoder, run, size=size)),
     models.tile_projector(out=hidden, norm=plain),

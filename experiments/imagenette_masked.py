@@ -10,7 +10,7 @@ from jaxssl.augment import mae_view, many_views, simmim_view
 from jaxssl.data import open_data
 from jaxssl.presets import vit
 from jaxssl.presets.imagenette import COST, DATA, EPOCHS, RUN
-from jaxssl.presets.masked import mae_adamw, mae_decoder, mae_vit
+from jaxssl.presets.masked import check_mask, mae_adamw, mae_decoder, mae_vit
 from jaxssl.registry import Parts, Run, experiment
 
 
@@ -55,6 +55,7 @@ def mae_imagenette(
   views = many_views(mae_view(size))
   source = open_data(data, size=size, data_dir=data_dir or None)
   net = mae_vit(encoder, run, size=size).clone(patch=patch)
+  check_mask(net, size=size, ratio=ratio)
   decoder = mae_decoder(net, size=size)
   method = methods.mae(
     models.MAE(net, decoder), views, ratio=ratio, normalize=normalize
@@ -98,8 +99,9 @@ def simmim_imagenette(
   views = many_views(simmim_view(size))
   source = open_data(data, size=size, data_dir=data_dir or None)
   net = vit(encoder, run, size=size, class_token=False, mask_token=True)
-  net = models.SimMIM(net.clone(patch=patch))
-  method = methods.simmim(net, views, ratio=ratio, unit=unit)
+  net = net.clone(patch=patch)
+  check_mask(net, size=size, ratio=ratio, unit=unit)
+  method = methods.simmim(models.SimMIM(net), views, ratio=ratio, unit=unit)
   tx = mae_adamw(
     run, learning_rate, weight_decay=weight_decay, warmup=warmup, epochs=EPOCHS
   )

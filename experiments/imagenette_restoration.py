@@ -4,7 +4,7 @@ The images are brought to the size of the views when they are read, so that feat
 are of the scale that the encoder was trained on.
 """
 
-from jaxssl import methods, optim
+from jaxssl import methods, ops, optim
 from jaxssl.data import open_data
 from jaxssl.presets import restoration, scaled_cosine
 from jaxssl.presets.imagenette import COST, DATA, EPOCHS, RUN, backbone
@@ -91,6 +91,7 @@ def colorization_regression_imagenette(
   """
   views = restoration.light_crops(size, least=0.3)
   source = open_data(data, size=size, data_dir=data_dir or None)
+  ops.check_colors(restoration.sample_of(source.train))
   net = restoration.color_net(
     backbone(encoder, run, size), out=2, factor=2, width=head_width
   )

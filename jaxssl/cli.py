@@ -337,7 +337,11 @@ def eval_command(argv: Sequence[str]) -> None:
     flag = "--" + next(iter(options)).replace("_", "-")
     raise InputError(f"{flag} is for fine-tuning: jaxssl eval RUN finetune {flag} ...")
   protocols = evals.USUAL if protocol is None else (protocol,)
-  print(evals.as_text(results.evaluate(*_opened(run), protocols=protocols)))
+  table = results.evaluate(*_opened(run), protocols=protocols)
+  print(evals.as_text(table))
+  if protocol == "nearest" and table.rows:
+    results.keep(pathlib.Path(run), protocol, table)
+    print(f"Kept in {run}/{protocol}.json; `jaxssl report {run}` shows it on the page.")
 
 
 FINETUNE_HELP = {

@@ -21,6 +21,9 @@ def linear_scaling(rate: float, batch: int) -> float:
   return rate * batch / 256
 
 
+UNDECAYED = frozenset({"position", "token", "class_token"})
+
+
 def warmup_cosine(
   peak: float, *, steps: int, warmup: int = 0, start: float = 0.0, end: float = 0.0
 ) -> optax.Schedule:
@@ -60,6 +63,19 @@ def weights_only(params: PyTree) -> PyTree:
   return jax.tree.map(lambda x: x.ndim > 1, params)
 
 
+def but_positions(params: PyTree) -> PyTree:
+  """A mask for `optax`: `weights_only` without a ViT's positions and class token.
+
+  The `no_weight_decay` of BEiT and data2vec, and of fine-tuning since DeiT. The mask
+  token, which their lists lack, is decayed.
+  """
+
+  def kept(path, x):
+    return x.ndim > 1 and UNDECAYED.isdisjoint(names_of(path))
+
+  return jax.tree_util.tree_map_with_path(kept, params)
+
+
 def everything(params: PyTree) -> PyTree:
   """A mask for `optax` that leaves nothing out (Apex LARC: SwAV, DeepCluster-v2)."""
   return jax.tree.map(lambda x: True, params)
@@ -71,6 +87,7 @@ def adamw(
   weight_decay: optax.ScalarOrSchedule,
   b1: float = 0.9,
   b2: float = 0.999,
+  mask: Callable[[PyTree], PyTree] = weights_only,
 ) -> optax.GradientTransformation:
   """AdamW whose decay leaves out biases and norm parameters (DINO, MAE, I-JEPA).
 
@@ -79,15 +96,16 @@ def adamw(
 
   Args:
     rate: learning rate, or step -> rate.
-    weight_decay: of tensors with 2 or more dims, or step -> decay; DINO's is
+    weight_decay: of what `mask` names, or step -> decay; DINO's is
       `ops.cosine(0.04, 0.4, steps=...)`.
     b1: decay of the mean of the gradients.
     b2: decay of the mean of their squares; 0.95 in MAE.
+    mask: parameters -> which of them are decayed.
 
   Returns:
     The optimiser.
   """
-  return optax.adamw(rate, b1, b2, weight_decay=weight_decay, mask=weights_only)
+  return optax.adamw(rate, b1, b2, weight_decay=weight_decay, mask=mask)
 
 
 def sgd(

@@ -106,7 +106,7 @@ def evaluate(
     experiment: the experiment; its data set is evaluated on.
     state: of the trained run.
     mesh: where to run.
-    protocols: any of "knn", "linear" and "few-label".
+    protocols: any of `evals.PROTOCOLS`.
 
   Returns:
     The table, accuracies in percent; of several seeds `evals.mean_table` of theirs.
@@ -175,8 +175,19 @@ def finetune(
       scores[str(fraction)] = _finetuned(experiment, found, fraction, options)
     rows.append({"features": name, "finetune": scores})
   table = evals.Table(rows, [line], "")
-  write_json(out / "finetune.json", table._asdict())
+  keep(out, "finetune", table)
   return table
+
+
+def keep(out: pathlib.Path, protocol: str, table: evals.Table) -> None:
+  """Writes a table that was asked for into the run's folder, where the report reads it.
+
+  Args:
+    out: the run's folder.
+    protocol: "nearest" or "finetune", of which the file has its name.
+    table: of that protocol.
+  """
+  write_json(out / f"{protocol}.json", table._asdict())
 
 
 def _finetuned(experiment, state, fraction, options):
@@ -265,7 +276,7 @@ def _neighbours(features):
 def _shares(out):
   """The rows of the evaluations as the report wants them: trained first, shares."""
   rows = {}
-  for name in ("evaluation.json", "finetune.json"):
+  for name in ("evaluation.json", "nearest.json", "finetune.json"):
     for row in _read_rows(out / name):
       rows[row["features"]] = rows.get(row["features"], {}) | row
   return [_row_as_shares(row) for row in reversed(rows.values())]
@@ -276,7 +287,7 @@ def _read_rows(path):
 
 
 def _row_as_shares(row):
-  plain = ("knn", "linear", "clusters")
+  plain = ("knn", "nearest", "linear", "clusters")
   shares = {n: row[n] / 100 for n in (*plain, *(f"{n}_std" for n in plain)) if n in row}
   shares |= {"seeds": list(row["seeds"])} if "seeds" in row else {}
   few = {n: [x / 100 for x in pair] for n, pair in row.get("few_label", {}).items()}

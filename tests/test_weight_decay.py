@@ -18,9 +18,13 @@ EVERYTHING = (  # torch's SGD or AdamW over all parameters, or Apex LARC
 )
 WEIGHTS = (  # LARS or AdamW with two groups
   *("simclr", "simclr_v2", "moco_v3", "byol", "barlow_twins", "vicreg"),
-  *("dino", "ibot", "dinov2", "ijepa", "mae", "simmim"),
+  *("dino", "ibot", "dinov2", "ijepa", "mae", "simmim", "maskfeat", "aim"),
 )
-EVERYDAY = (*EVERYTHING, "simclr", "moco_v3", "byol", "barlow_twins", "dino", "ijepa")
+BUT_POSITIONS = ("beit", "data2vec")  # AdamW with a list: positions and class token too
+EVERYDAY = (
+  *(*EVERYTHING, "simclr", "moco_v3", "byol", "barlow_twins", "dino", "ijepa"),
+  "data2vec",
+)
 UPDATES = 3  # the first may be at a rate of 0, and the first of Adam is a sign
 
 
@@ -57,7 +61,9 @@ def last_updates(tx, params):
   return {"/".join(optim.names_of(path)): np.asarray(x) for path, x in leaves}
 
 
-@pytest.mark.parametrize("name", some_of((*EVERYTHING, *WEIGHTS), EVERYDAY))
+@pytest.mark.parametrize(
+  "name", some_of((*EVERYTHING, *WEIGHTS, *BUT_POSITIONS), EVERYDAY)
+)
 def test_what_has_weight_decay(name, images):
   plain, other = (build(f"{name}_imagenet", images, decay) for decay in (0.0, 0.5))
   params = parameters(plain, np.random.default_rng(0))
@@ -74,3 +80,6 @@ def test_what_has_weight_decay(name, images):
     assert not kept
   else:
     assert small <= set(kept)
+  tables = {p for p in without if p.endswith(("position/table", "encoder/token"))}
+  if name in BUT_POSITIONS:
+    assert tables <= set(kept) and any("mask_token" in path for path in decayed)

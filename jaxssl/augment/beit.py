@@ -10,16 +10,9 @@ from jaxssl.augment.views import View, Views, compose, many_views
 
 
 def beit_view(size: Size) -> View:
-  """BEiT: bicubic crop and flip (arXiv 2106.08254, and the official code).
+  """BEiT: colours, flip, bicubic crop (arXiv 2106.08254, and the official code).
 
-  Args:
-    size: rows and columns of the view, or one number.
-  """
-  return compose(crop(size, scale=(0.08, 1.0), resampling=bicubic), random_flip)
-
-
-def data2vec_view(size: Size) -> View:
-  """data2vec for images: colours, flip, crop (the official code of 2202.03555).
+  data2vec's for images is the same (arXiv 2202.03555, whose code is made of BEiT's).
 
   Args:
     size: rows and columns of the view, or one number.
@@ -29,6 +22,9 @@ def data2vec_view(size: Size) -> View:
     random_flip,
     crop(size, scale=(0.08, 1.0), resampling=bicubic),
   )
+
+
+data2vec_view = beit_view
 
 
 def maskfeat_view(size: Size) -> View:

@@ -25,7 +25,7 @@ from jaxssl.evals.finetune import (
   label_subset,
   not_tunable,
 )
-from jaxssl.evals.knn import knn_accuracy, knn_predict
+from jaxssl.evals.knn import knn_accuracy, knn_predict, nearest_accuracy
 from jaxssl.evals.linear_probe import (
   Probe,
   fit_probe,
@@ -98,6 +98,7 @@ __all__ = [
   "mean_table",
   "mixture_accuracy",
   "ndcg",
+  "nearest_accuracy",
   "next_item_scores",
   "not_tunable",
   "popularity",

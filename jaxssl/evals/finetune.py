@@ -42,7 +42,8 @@ class FineTuning(NamedTuple):
     minimum_steps: few examples get more epochs, until there are this many steps.
     batch: examples a step; all where there are fewer.
     learning_rate: the highest; of the head and the last layers.
-    weight_decay: AdamW's, of tensors with 2 or more dims.
+    weight_decay: AdamW's, of tensors with 2 or more dims, but not of a ViT's positions
+      and class token.
     layer_decay: in a ViT, the rate of a block over that of the next; in (0, 1].
     drop_path: stochastic depth of the last residual branch, in [0, 1).
     label_smoothing: share of the target that all classes have alike, in [0, 1).
@@ -329,7 +330,7 @@ def _optimiser(recipe, params, steps):
   warmup = min(steps // 10, steps - 1)
   rate = optim.warmup_cosine(recipe.learning_rate, steps=steps, warmup=warmup)
   weights = optax.chain(
-    optim.adamw(rate, weight_decay=recipe.weight_decay),
+    optim.adamw(rate, weight_decay=recipe.weight_decay, mask=optim.but_positions),
     optim.layer_decay(recipe.layer_decay, depth=depth, layer=optim.vit_layer(depth)),
   )
   return optax.partition({"weights": weights, "statistics": optax.sgd(1.0)}, _kinds)

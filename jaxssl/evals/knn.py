@@ -69,6 +69,42 @@ def knn_accuracy(
   return 100.0 * float(np.mean(predicted == np.asarray(test_labels)))
 
 
+def nearest_accuracy(
+  train: jax.Array,
+  labels: jax.Array,
+  test: jax.Array,
+  test_labels: jax.Array,
+  *,
+  classes: int,
+) -> float:
+  """Percent of test rows whose nearest training row has their class.
+
+  By Euclidean distance of the features as they are, which is how BiGAN is judged
+  (arXiv 1605.09782, section 4.2, and its official code); by scikit-learn.
+
+  Args:
+    train: features of the bank, [n, dim].
+    labels: classes of the bank, integers in [0, classes), [n].
+    test: features to classify, [m, dim].
+    test_labels: their classes, [m].
+    classes: the number of classes.
+
+  Returns:
+    The accuracy in percent.
+
+  Raises:
+    InputError: if features and labels do not fit.
+  """
+  from sklearn.neighbors import KNeighborsClassifier
+
+  check_labelled(train, labels, classes=classes)
+  check_labelled(test, test_labels, classes=classes)
+  _check_query(train, test, k=1, temperature=1.0)
+  train, test = (np.asarray(x, np.float32) for x in (train, test))
+  nearest = KNeighborsClassifier(1, algorithm="brute").fit(train, np.asarray(labels))
+  return 100.0 * float(nearest.score(test, np.asarray(test_labels)))
+
+
 @functools.partial(jax.jit, static_argnames=("k", "classes", "rows"))
 def _predict(bank, labels, test, temperature, *, k, classes, rows):
   bank = l2_normalize(bank)

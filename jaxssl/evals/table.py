@@ -9,7 +9,7 @@ from jaxssl.errors import InputError, nearest
 from jaxssl.evals.clusters import cluster_accuracy
 from jaxssl.evals.features import Encode, extract
 from jaxssl.evals.few_label import few_label
-from jaxssl.evals.knn import knn_accuracy
+from jaxssl.evals.knn import knn_accuracy, nearest_accuracy
 from jaxssl.evals.linear_probe import linear_accuracy
 
 PROTOCOLS = {
@@ -26,7 +26,10 @@ PROTOCOLS = {
     "clusters: spherical k-means on the test features, as many clusters as classes, "
     "accuracy under the best matching, mean of 5 starts; no label is used"
   ),
-  "nearest": "1-NN: the class of the nearest training example by cosine, as for BiGAN",
+  "nearest": (
+    "1-NN: the class of the nearest training example by Euclidean distance of the "
+    "features as they are, as for BiGAN"
+  ),
 }
 USUAL = tuple(name for name in PROTOCOLS if name != "nearest")  # without asking
 PER_CLASS = (1, 5, 10)
@@ -138,7 +141,7 @@ def evaluate_row(
   if "knn" in protocols:
     row["knn"] = knn_accuracy(*data, k=min(20, len(data[1])), classes=classes)
   if "nearest" in protocols:
-    row["nearest"] = knn_accuracy(*data, k=1, classes=classes)
+    row["nearest"] = nearest_accuracy(*data, classes=classes)
   if "linear" in protocols:
     row["linear"] = linear_accuracy(*data, classes=classes)
   if "few-label" in protocols:

@@ -20,24 +20,30 @@ def aim(net: nn.Module, views: Callable, *, normalize: bool = True) -> Method:
   from what patch j - 1 knows, and the loss is the mean squared error over the patches
   after the prefix, over the batch.
 
+  With a `causal` encoder the prefix is the first patch alone, so that every patch sees
+  itself and those before it and all others are predicted, as in iGPT (Chen et al.,
+  ICML 2020), which predicts colours, not patches; `encode` is causal then too.
+
   Args:
     net: `models.AIM`.
     views: (key, example) -> inputs, of which the first is used.
     normalize: whether the pixels to predict are standardised patch by patch.
 
   Returns:
-    The method; `encode` is the mean over patches that all see each other.
+    The method; `encode` is the mean over patches, which all see each other unless the
+    encoder is causal.
 
   Raises:
     InputError: if the encoder has a class token or registers; when the images come,
       if the patches don't fill them or there is only one.
   """
   check_patches_alone(net.encoder, "AIM")
-  patch = net.encoder.patch
+  patch, causal = net.encoder.patch, net.encoder.causal
 
   def hide(key, image):
     rows, columns = grid_of(image, patch)
-    return Prefixed(image, jax.random.randint(key, (), 1, rows * columns))
+    longest = 2 if causal else rows * columns  # and one more
+    return Prefixed(image, jax.random.randint(key, (), 1, longest))
 
   def compare(prediction, asked):
     target = patch_targets(asked.image, patch, normalize=normalize)[:, 1:]

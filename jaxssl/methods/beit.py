@@ -74,7 +74,7 @@ def beit(
     net: ViT with `mask_token=True`, and a projector to the vocabulary, as
       `models.linear_head(out=8192)`.
     views: (key, example) -> images: the net sees the first, the tokenizer the last,
-      which may have another size (`augment.beit_views`).
+      which may have another size (`augment.in_two_sizes`).
     tokenizer: a trained discrete VAE, or `kmeans_tokenizer`; one token for each patch.
     mask: key -> bool [patches], True where the net doesn't see the patch; BEiT's is
       `augment.block_mask` with `ratio=(75 / 196,) * 2` and `probability=1`.

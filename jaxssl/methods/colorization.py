@@ -20,12 +20,11 @@ from jaxssl.models.siamese import (
   encode_alone,
   init_on_views,
 )
-from jaxssl.ops.gamut import ab_bins, annealed_mean, soft_bins
+from jaxssl.ops.gamut import GREY, ab_bins, annealed_mean, soft_bins
 from jaxssl.ops.lab import lab_to_srgb, lightness, srgb_to_lab
 from jaxssl.ops.numerics import to_float
 
 PyTree = Any
-GREY = 5.0  # images whose a and b stay within it have no colour to learn from
 AB_SCALE = 110.0
 
 

@@ -284,6 +284,8 @@ class ViT(nn.Module):
     patch: side of a patch in pixels.
     positions: `SinCosPositions`, recomputed for other image sizes, or
       `partial(LearnedPositions, grid=...)`, interpolated bicubically.
+    causal: whether a patch attends to none after it, in raster order, where no mask is
+      given (iGPT); for nets without class token and registers.
     class_token: True: the features are the class token's (DINO, MoCo v3); False:
       there is none, and they are the mean over patches (I-JEPA).
     registers: learned tokens without position that come after the class token and are
@@ -314,6 +316,7 @@ class ViT(nn.Module):
   heads: int
   patch: int = 16
   positions: Factory = SinCosPositions
+  causal: bool = False
   class_token: bool = True
   registers: int = 0
   mask_token: bool = False
@@ -438,7 +441,8 @@ class ViT(nn.Module):
       keys: one per row, for `drop_path`.
       mask: bool [batch, tokens]; no token attends to those that are False. What comes
         out for those means nothing. Or bool [batch, tokens, tokens]: token i attends
-        to token j where [:, i, j] is True. None: all are attended to.
+        to token j where [:, i, j] is True. None: all are attended to, or those before
+        if `causal`.
 
     Returns:
       float32 [batch, as many, width].
@@ -447,11 +451,19 @@ class ViT(nn.Module):
       InputError: the mask doesn't fit the tokens.
     """
     _check_mask(mask, tokens.shape[:2])
+    if mask is None and self.causal:
+      mask = _looking_back(tokens.shape[:2])
     options = {"train": train, "keys": keys, "mask": mask}
     tokens = self.norm_first(tokens, train=train) if self.first_norm else tokens
     for block in self.blocks:
       tokens = run_block(block, tokens, remat=self.remat, **options)
     return self.norm(tokens, train=train)
+
+
+def _looking_back(shape):
+  """Each token of an image attends to itself and those before it."""
+  batch, count = shape
+  return jnp.broadcast_to(jnp.tri(count, dtype=jnp.bool_), (batch, count, count))
 
 
 def _check_mask(mask, shape):

@@ -14,6 +14,7 @@ from jaxssl.ops.lab import srgb_to_lab
 from jaxssl.ops.numerics import to_float
 
 GRID = 10
+GREY = 5.0  # images whose a and b stay within it have no colour to learn from
 FIRST_A = -90
 EDGE = 12  # cells from 0 that no colour is beyond
 # The lowest and the highest b of each a from -90 to 100, as in the authors' list of
@@ -107,11 +108,7 @@ def color_prior(images: np.ndarray, *, sigma: float = 5.0) -> np.ndarray:
   Raises:
     InputError: if the images aren't in colour, or `sigma` is not positive.
   """
-  if images.ndim != 4 or images.shape[-1] != 3:
-    raise InputError(
-      f"Colorization needs colour images [batch, height, width, 3]; got shape "
-      f"{images.shape}. Grey images have no colour to predict."
-    )
+  check_colors(images)
   if sigma <= 0:
     raise InputError(f"sigma is {sigma}; pass a number above 0.")
   bins = ab_bins().astype(np.float64)
@@ -119,6 +116,29 @@ def color_prior(images: np.ndarray, *, sigma: float = 5.0) -> np.ndarray:
   apart = np.square(bins[:, None] - bins[None]).sum(-1)
   kernel = np.exp(-apart / (2 * sigma**2))
   return (counts / counts.sum()) @ (kernel / kernel.sum(1, keepdims=True))
+
+
+def check_colors(images: np.ndarray) -> None:
+  """Checks that some images have colours to learn from.
+
+  Args:
+    images: a sample, [batch, height, width, channels], uint8 or float in [0, 1].
+
+  Raises:
+    InputError: if they have another number of channels than 3, or none of their pixels
+      has an a or b beyond `GREY`: grey images that were saved with three channels.
+  """
+  if images.ndim != 4 or images.shape[-1] != 3:
+    raise InputError(
+      f"Colorization needs colour images [batch, height, width, 3]; got shape "
+      f"{images.shape}. Grey images have no colour to predict."
+    )
+  ab = srgb_to_lab(to_float(jnp.asarray(images)))[..., 1:]
+  if jnp.abs(ab).max() <= GREY:
+    raise InputError(
+      f"None of {len(images)} images has a pixel whose a or b is beyond {GREY:g}. Grey "
+      "images have no colour to predict, though they be saved with three channels."
+    )
 
 
 def rebalancing(

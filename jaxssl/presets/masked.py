@@ -1,10 +1,13 @@
-"""What the experiments with MAE, SimMIM and AIM share: nets and optimisers."""
+"""What the experiments with MAE, SimMIM and AIM share: nets, checks, optimisers."""
 
 from functools import partial
 
+import jax
 import optax
 
-from jaxssl import models, optim
+from jaxssl import models, ops, optim
+from jaxssl.augment import random_mask
+from jaxssl.methods.mae import kept_patches
 from jaxssl.models.masked import xavier_init
 from jaxssl.presets.common import scaled_cosine, share, vit
 from jaxssl.registry import Run
@@ -51,6 +54,25 @@ def mae_decoder(
   made = models.MAEDecoder() if wide else models.light_decoder(net, (size, size, 3))
   given = {"width": width, "depth": depth, "heads": heads}
   return made.clone(**{name: value for name, value in given.items() if value})
+
+
+def check_mask(net: models.ViT, *, size: int, ratio: float, unit: int = 1) -> None:
+  """Checks that a mask fits the views before anything is traced.
+
+  Args:
+    net: the encoder.
+    size: side of the views in pixels.
+    ratio: share of the squares that is masked.
+    unit: side of a square in patches.
+
+  Raises:
+    InputError: if patches don't fill the views, squares don't fill the patches, or the
+      ratio is no share or leaves none.
+  """
+  rows, columns = ops.patch_grid((1, size, size, 1), net.patch)
+  draw = partial(random_mask, grid=(rows, columns), ratio=ratio, unit=unit)
+  jax.eval_shape(draw, jax.random.key(0))
+  kept_patches((rows // unit) * (columns // unit), ratio)
 
 
 def mae_adamw(

@@ -35,11 +35,16 @@ def color_weights(source: Source, *, gamma: float, alpha: float) -> np.ndarray:
   Raises:
     InputError: for grey images.
   """
+  prior = ops.color_prior(sample_of(source))
+  return ops.rebalancing(prior, gamma=gamma, alpha=alpha)
+
+
+def sample_of(source: Source) -> np.ndarray:
+  """Returns `SAMPLE` images at even steps, some 32 rows and columns of each."""
   sample = np.linspace(0, len(source) - 1, min(SAMPLE, len(source))).astype(np.int64)
   images = source[sample]["input"]
   step = max(min(images.shape[1:3]) // SIDE, 1)
-  prior = ops.color_prior(images[:, ::step, ::step])
-  return ops.rebalancing(prior, gamma=gamma, alpha=alpha)
+  return images[:, ::step, ::step]
 
 
 def color_net(encoder: nn.Module, *, out: int, factor: int, width: int) -> nn.Module:

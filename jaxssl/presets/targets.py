@@ -98,13 +98,13 @@ def beit_adamw(
   Args:
     run: its steps.
     peak: the learning rate, whatever the batch.
-    weight_decay: of tensors with 2 or more dims.
+    weight_decay: of the weights; biases, norms, positions and class token have none.
     warmup: epochs of the warm-up, out of `epochs`.
     epochs: of the whole run.
   """
   warm = share(run, warmup, of=epochs)
   rate = ops.cosine(peak, 1e-5, steps=run.steps, warmup=warm)
-  adamw = optim.adamw(rate, weight_decay=weight_decay)
+  adamw = optim.adamw(rate, weight_decay=weight_decay, mask=optim.but_positions)
   return optax.chain(optax.clip_by_global_norm(3.0), adamw)
 
 

@@ -302,7 +302,7 @@ def _views(views) -> Part:
   return Part(_section(title, html, about=about), files)
 
 
-def _rows_of(rows, file, alt, names):
+def _rows_of(rows, file, alt, names, *, apart=True):
   """Rows of tiles as HTML, and as a picture where all are images of one shape."""
   if not tiles.are_images(rows):
     if isinstance(rows[0][0], dict):  # each is as long as the table has columns
@@ -311,10 +311,12 @@ def _rows_of(rows, file, alt, names):
     html = "".join(tiles.as_row(row, captions) for row in rows)
     return f'<div class="neighbours">{html}</div>', {}
   images = plots.to_bytes(np.asarray(rows))
-  strips = [tiles.image(plots.sheet(r[None]), alt, kind="strip") for r in images]
+  strips = [
+    tiles.image(plots.sheet(r[None], apart=apart), alt, kind="strip") for r in images
+  ]
   style = f"--columns: {images.shape[1]}"
   html = f'<div class="strips" style="{style}">{"".join(strips)}</div>'
-  return html, {file: plots.sheet(images)}
+  return html, {file: plots.sheet(images, apart=apart)}
 
 
 def _made(caption, rows) -> Part:
@@ -325,7 +327,8 @@ def _made(caption, rows) -> Part:
   name = re.sub("[^a-z0-9]+", "_", caption.lower()).strip("_")
   names = caption.split(" | ")
   names += names[-1:] * (len(rows[0]) - len(names))  # "a word | its nearest"
-  html, files = _rows_of(rows, f"{name}.png", caption, names)
+  alone = len(caption.split(" | ")) == 1  # samples: no column to compare with
+  html, files = _rows_of(rows, f"{name}.png", caption, names, apart=not alone)
   return Part(_section(title, html, about=about), files)
 
 

@@ -30,6 +30,7 @@ def columns(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
   tuned = [_finetune_column(rows, key) for key in sorted(shares, key=float)]
   plain = [
     Column("knn", "kNN", "With nearest neighbours", _plain(rows, "knn")),
+    Column("nearest", "1-NN", "With the nearest neighbour", _plain(rows, "nearest")),
     Column("linear", "linear probe", "With a linear probe", _plain(rows, "linear")),
     Column("clusters", "clusters", "By clusters alone", _plain(rows, "clusters")),
   ]

@@ -283,6 +283,7 @@ def solarize(probability):
 
 FLIP, TO_GRAY = ("random_flip", (0.5,)), ("random_grayscale", (0.2,))
 STRONG, STILL = jitter(0.8, 0.8, 0.8, 0.2), ("random_flip", (0.0,))
+BEIT = [(jitter(0.4, 0.4, 0.4, 0.0, probability=1.0), FLIP, crop(0.08))]
 MOCO = (jitter(0.4, 0.4, 0.4, 0.1), TO_GRAY, blur(0.5), FLIP)
 BYOL = (jitter(0.4, 0.4, 0.2, 0.1), TO_GRAY)
 FIRST, SECOND = (*BYOL, blur(1.0), solarize(0.0)), (*BYOL, blur(0.1), solarize(0.2))
@@ -356,11 +357,8 @@ STEPS = {  # recipe -> the steps of each of its views
   "mae": (lambda: augment.mae_view(224), [(crop(0.2), FLIP)]),
   "simmim": (lambda: augment.simmim_view(224), [(crop(0.67, by=bilinear), FLIP)]),
   "ijepa": (lambda: augment.ijepa_view(224), [(crop(0.3, by=bilinear), STILL)]),
-  "beit": (lambda: augment.beit_view(224), [(crop(0.08), FLIP)]),
-  "data2vec": (
-    lambda: augment.data2vec_view(224),
-    [(jitter(0.4, 0.4, 0.4, 0.0, probability=1.0), FLIP, crop(0.08))],
-  ),
+  "beit": (lambda: augment.beit_view(224), BEIT),
+  "data2vec": (lambda: augment.data2vec_view(224), BEIT),
   "maskfeat": (lambda: augment.maskfeat_view(224), [(crop(0.5), FLIP)]),
 }
 SAID = {  # what of each operation the papers give, by its name

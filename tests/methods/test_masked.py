@@ -76,6 +76,44 @@ def test_the_prefix_is_uniform_and_leaves_a_patch():
   assert times[1:].min() > 0.6 * 2000 / 15 and times[1:].max() < 1.4 * 2000 / 15
 
 
+def test_a_causal_encoder_has_a_prefix_of_one_and_features_that_look_back():
+  net = models.AIM(token_cases.vit(causal=True), models.PixelHead(width=16, depth=1))
+  method = methods.aim(net, as_it_is)
+  params, extra = jax.jit(method.init)(jax.random.key(0), batch())
+  forward = jax.jit(method.forward)
+  got, _ = forward(params, extra, batch(64), keys(64), jnp.int32(0))
+  np.testing.assert_array_equal(got.count, PATCHES - 1)
+  encode = jax.jit(partial(method.encode, patches=True))
+  first = encode(params, extra, batch())
+  changed = {"input": batch()["input"].at[:, -2:, -2:].add(0.5)}  # the last patch
+  apart = np.abs(np.asarray(encode(params, extra, changed) - first)).max((0, -1))
+  assert apart[-1] > 1e-3 and apart[:-1].max() == 0
+
+
+@pytest.mark.parametrize("name", ["mae", "simmim", "aim"])
+def test_pitfall_14_the_decoder_is_initialised_and_learns(name):
+  method, params, extra = toy(name)
+
+  def loss_of(params):
+    made, after = method.forward(params, extra, batch(), keys(), jnp.int32(0))
+    return method.objective(params, after, made, jnp.int32(0))[0]
+
+  grads = jax.jit(jax.grad(loss_of))(params)
+  assert set(params) - {"encoder"}  # the decoder, a head
+  largest = {part: optax.tree.norm(tree) for part, tree in grads.items()}
+  assert min(largest.values()) > 1e-6, largest
+
+
+@pytest.mark.parametrize("class_token", [False, True])
+def test_pitfall_14_the_ratio_is_of_patches_not_of_the_class_token(class_token):
+  encoder = token_cases.vit().clone(class_token=class_token)
+  net = models.MAE(encoder, models.MAEDecoder(16, 1, 2))
+  method = methods.mae(net, as_it_is, ratio=0.75)
+  state = jax.jit(method.init)(jax.random.key(0), batch())
+  got, _ = jax.jit(method.forward)(*state, batch(), keys(), jnp.int32(0))
+  np.testing.assert_array_equal(got.count, 12)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_loss_is_the_mean_over_the_patches_of_the_batch(name):
   method, params, extra = toy(name)

@@ -280,6 +280,25 @@ def drawable_beit():
   return method, *jax.jit(method.init)(jax.random.key(0), batch())
 
 
+@pytest.mark.parametrize("name", ["beit", "maskfeat", "data2vec"])
+def test_pitfall_14_an_image_without_a_hidden_patch_is_no_zero_by_zero(
+  name, monkeypatch
+):
+  nothing = lambda key: jnp.zeros(4, jnp.bool_)
+  monkeypatch.setattr(targets_cases, "random_mask", nothing)
+  method = MAKERS[name]("layer")
+  params, extra = jax.jit(method.init)(jax.random.key(0), batch())
+  keys = jax.random.split(jax.random.key(7), ROWS)
+
+  def loss_of(params):
+    made, after = method.forward(params, extra, batch(), keys, jnp.int32(0))
+    return method.objective(params, after, made, jnp.int32(0))[0]
+
+  loss, grads = jax.jit(jax.value_and_grad(loss_of))(params)
+  assert float(loss) == 0
+  assert all(bool(jnp.all(jnp.isfinite(x))) for x in jax.tree.leaves(grads))
+
+
 def test_tokens_without_pictures_are_not_shown():
   assert started("beit")[0].show is None
 

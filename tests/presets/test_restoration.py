@@ -35,6 +35,19 @@ def test_grey_data_are_refused_when_the_experiment_is_built():
     registry.build("colorization_cifar10", data="digits", size=8)
 
 
+@pytest.mark.parametrize("name", ["colorization", "colorization_regression"])
+def test_grey_images_in_three_channels_are_refused_too(name, tmp_path):
+  grey = np.random.default_rng(0).integers(0, 255, (40, 64, 64, 1), np.uint8)
+  np.savez(tmp_path / "grey.npz", x=grey.repeat(3, axis=-1))
+  data = str(tmp_path / "grey.npz")
+  options = {"batch": 8, "encoder": "convnet", "data": data}
+  with pytest.raises(InputError, match="None of 40 images has a pixel whose a or b"):
+    registry.build(f"{name}_imagenette", **options)
+  np.savez(tmp_path / "grey.npz", x=grey)
+  with pytest.raises(InputError, match="Grey images have no colour"):
+    registry.build(f"{name}_imagenette", **options)
+
+
 def test_fixed_crops_are_pieces_of_the_image():
   image = jnp.asarray(np.random.default_rng(0).random((16, 16, 3), np.float32))
   views = restoration.fixed_crops(8, share=0.5)
