@@ -78,7 +78,7 @@ def cola_audio(
 @experiment(
   method="Audio-MAE",
   data="tones, or your own recordings",
-  reaches="not measured yet",
+  reaches="spoken digits, 20 labels: 36 %, untrained 20",
   cost="3 min on 2 CPU cores",
   aliases=("masked_spectrogram",),
 )

@@ -44,7 +44,7 @@ def _adamw(run, rate, weight_decay):
 @experiment(
   method="CPC (audio)",
   data=DATA,
-  reaches="not measured yet",
+  reaches="spoken digits, 20 labels: 29 %, untrained 24",
   cost="3 min on 2 CPU cores",
 )
 def cpc_audio(
@@ -92,7 +92,7 @@ def cpc_audio(
 @experiment(
   method="wav2vec 2.0",
   data=DATA,
-  reaches="not measured yet",
+  reaches="spoken digits, 20 labels: 33 %, untrained 21",
   cost="4 min on 2 CPU cores",
   aliases=("wav2vec2",),
 )
@@ -156,7 +156,7 @@ def wav2vec2_audio(
 @experiment(
   method="HuBERT",
   data=DATA,
-  reaches="not measured yet",
+  reaches="spoken digits, 20 labels: 60 %, untrained 24",
   cost="4 min on 2 CPU cores",
   aliases=("hubert",),
 )
