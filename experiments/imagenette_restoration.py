@@ -12,7 +12,10 @@ from jaxssl.registry import Parts, Run, experiment
 
 
 @experiment(
-  method="Colorization", data="imagenette", reaches="not measured yet", cost=COST
+  method="Colorization",
+  data="imagenette",
+  reaches="convnet_mini, 1,000 steps of 128: linear 59 %, untrained 47, ridge 40",
+  cost=COST,
 )
 def colorization_imagenette(
   run: Run = RUN,
