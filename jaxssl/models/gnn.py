@@ -14,12 +14,12 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl.errors import InputError, nearest
-from jaxssl.models.layers import BatchNorm, LayerNorm, RowDropout
+from jaxssl.models.layers import BatchNorm, LayerNorm, RowDropout, torch_linear_init
 from jaxssl.ops.graphs import Graph, propagate, sum_at, symmetric_weights
 
 PyTree = Any
 xavier_init = nn.initializers.xavier_uniform()
-xavier_relu_init = nn.initializers.variance_scaling(4.0, "fan_avg", "normal")
+xavier_relu_init = nn.initializers.variance_scaling(2.0, "fan_avg", "normal")
 POOLS = ("mean", "sum")
 ACTIVATIONS = {
   "none": lambda: lambda x: x,
@@ -218,7 +218,8 @@ class GATLayer(nn.Module):
   """A layer of `GAT`, without what goes before and comes after it.
 
   What attention sums is x W, or x where that is narrower than W of a head: sum and
-  product change places.
+  product change places. Weights start as in DGL's layer: Xavier-normal with the gain of
+  a ReLU, the attention's vectors as one tensor [1, heads, width / heads].
 
   Attributes:
     width: of the output, all heads together.
@@ -256,7 +257,9 @@ class GATLayer(nn.Module):
     flat = self.param("kernel", xavier_relu_init, (inputs, self.width))
     bias = self.param("bias", nn.initializers.zeros, (self.width,))
     names = ("sender", "receiver")
-    vectors = [self.param(n, xavier_relu_init, (self.heads, each)) for n in names]
+    spread = 2.0 / (each * (self.heads + 1)) ** 0.5  # Xavier's of [1, heads, each]
+    init = nn.initializers.normal(spread)
+    vectors = [self.param(n, init, (self.heads, each)) for n in names]
     return flat.reshape(inputs, self.heads, each), bias, jnp.stack(vectors)
 
 
@@ -386,7 +389,8 @@ class GraphMAE(nn.Module):
     nodes = jnp.where(x.token[..., None], token[None, None], graph.nodes)
     seen = graph._replace(nodes=nodes)
     codes = self.encoder.nodes(seen, train=train, keys=keys)
-    between = nn.Dense(codes.shape[-1], use_bias=False, name="between")
+    init = {"kernel_init": torch_linear_init, "name": "between"}
+    between = nn.Dense(codes.shape[-1], use_bias=False, **init)
     codes = between(codes)
     if self.remask:
       codes = jnp.where(x.hidden[..., None], 0.0, codes)

@@ -109,6 +109,19 @@ def test_attention_is_the_softmax_over_a_dense_matrix(heads):
   np.testing.assert_allclose(nodes[mask], expected[mask], atol=1e-5)
 
 
+def test_attention_starts_as_in_dgl():
+  """Xavier-normal, gain sqrt(2); the vectors as torch has it of [1, heads, each]."""
+  width, heads, inputs = 1024, 4, 512
+  x = graphs(1)._replace(nodes=jnp.ones((1, NODES, inputs)))
+  net = models.GAT((width,), heads=heads)
+  p = net.init(jax.random.key(0), x, train=True)["params"]["layer0"]
+  each = width // heads
+  kernel, vectors = (4 / (inputs + width)) ** 0.5, (4 / (heads * each + each)) ** 0.5
+  np.testing.assert_allclose(p["kernel"].std(), kernel, rtol=0.01)
+  for name in ("sender", "receiver"):
+    np.testing.assert_allclose(p[name].std(), vectors, rtol=0.1)
+
+
 def test_batch_norm_has_the_moments_of_nodes_that_are_there():
   x, mask = graphs().nodes + 3.0, graphs().node_mask
   norm = models.NodeBatchNorm(mask=mask)
