@@ -67,7 +67,7 @@ def steps_of(name: str) -> int:
 def measure(name: str, seed: int, folder: pathlib.Path, options: dict) -> None:
   """Trains and judges one run, unless its file is there."""
   path = folder / f"{name}_{seed}.json"
-  if path.exists():
+  if path.exists() and (name not in TUNED or "finetune" in _read(path)["trained"]):
     return
   method = name.partition("_")[0]
   own = {"steps": steps_of(name), "seed": seed, **OTHERS.get(name, {})}
@@ -88,6 +88,10 @@ def measure(name: str, seed: int, folder: pathlib.Path, options: dict) -> None:
       found[title]["finetune"] = tuned(experiment, one)
     path.write_text(json.dumps(found))
   print(seed, *line(name, [found]), flush=True)
+
+
+def _read(path):
+  return json.loads(path.read_text())
 
 
 def judge(experiment, states, mesh, method: str) -> dict:
@@ -178,11 +182,14 @@ def fine_tuned(found: dict[str, list[dict]]) -> str:
   rows = [
     (
       f"`{name}`",
-      *(_cell(runs, lambda row, s=str(s): row["finetune"].get(s)) for s in FRACTIONS),
+      *(
+        _cell(runs, lambda row, s=str(s): row.get("finetune", {}).get(s))
+        for s in FRACTIONS
+      ),
       len(runs),
     )
     for name, runs in found.items()
-    if "finetune" in runs[0]["trained"]
+    if any("finetune" in row["trained"] for row in runs)
   ]
   return page.table(header, rows)
 
@@ -211,7 +218,7 @@ def write(options) -> None:
   for name in (*DIGITS, *OTHERS):
     files = sorted(options.runs.glob(f"{name}_[0-9].json"))
     if files:
-      found[name] = [json.loads(f.read_text()) for f in files]
+      found[name] = [_read(f) for f in files]
   page.write(
     options,
     "# Every pretext, autoencoder and masked model: before → after training",

@@ -9,6 +9,7 @@ from jaxssl import augment, methods, models, optim
 from jaxssl.data import DataSet, open_audio
 from jaxssl.models.masked import xavier_init
 from jaxssl.ops import LogMel
+from jaxssl.presets.masked import check_mask
 from jaxssl.registry import Parts, Run, experiment
 
 LOOKED_AT = 512  # waves from which mean and spread are measured
@@ -122,6 +123,7 @@ def masked_spectrogram_audio(
   options = {"class_token": False, "kernel_init": xavier_init, "heads": 4}
   encoder = models.ViT(width=width, depth=depth, patch=patch, **options)
   shape = front(source.train[np.arange(1)]["input"]).shape[1:]
+  check_mask(shape, patch, ratio=ratio)
   net = models.MAE(encoder, models.light_decoder(encoder, shape))
   views = augment.many_views(augment.rolled_view())
   method = methods.masked_spectrogram(

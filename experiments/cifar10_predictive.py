@@ -15,6 +15,7 @@ from jaxssl.augment import compose, many_views, random_flip, random_grayscale
 from jaxssl.presets import cifar10, run_of, share
 from jaxssl.presets.predictive import check_tiles
 from jaxssl.registry import Parts, Run, experiment
+from jaxssl.runs import example_shape
 
 RUN = run_of(200, examples=cifar10.EXAMPLES, batch=128)
 COST = "200 epochs, not measured here"
@@ -123,7 +124,8 @@ def patch_order_cifar10(
   """
   gray = partial(random_grayscale, probability=grayscale)
   views = many_views(compose(padded_crop, random_flip, gray))
-  check_tiles(size, grid=(2, 2), tile=tile, gap=gap)
+  source = cifar10.source(data, data_dir, size=size)
+  check_tiles(example_shape(source.train), grid=(2, 2), tile=tile, gap=gap)
   method = methods.patch_order(
     models.Standardized(cifar10.encoder(encoder, run, size=size)),
     models.tile_projector(out=projection),
@@ -133,4 +135,4 @@ def patch_order_cifar10(
     gap=gap,
   )
   tx = rotnet_sgd(run, learning_rate, weight_decay=weight_decay)
-  return Parts(method, tx, cifar10.source(data, data_dir, size=size), views)
+  return Parts(method, tx, source, views)

@@ -38,7 +38,7 @@ def mae_digits(
     weight_decay: Of the weights; biases and norms have none.
   """
   encoder = digits_vit(class_token=False)
-  check_mask(encoder, size=IMAGE[0], ratio=ratio)
+  check_mask(IMAGE, encoder.patch, ratio=ratio)
   net = models.MAE(encoder, models.light_decoder(encoder, IMAGE))
   method = methods.mae(net, VIEWS, ratio=ratio, normalize=normalize)
   return digits_vit_parts(
@@ -70,7 +70,7 @@ def simmim_digits(
     weight_decay: Of the weights; biases and norms have none.
   """
   encoder = digits_vit(class_token=False, mask_token=True)
-  check_mask(encoder, size=IMAGE[0], ratio=ratio, unit=unit)
+  check_mask(IMAGE, encoder.patch, ratio=ratio, unit=unit)
   method = methods.simmim(models.SimMIM(encoder), VIEWS, ratio=ratio, unit=unit)
   return digits_vit_parts(
     run, method, VIEWS, learning_rate=learning_rate, weight_decay=weight_decay

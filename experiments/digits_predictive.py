@@ -70,7 +70,7 @@ def patch_order_digits(
   """
   views = many_views(digits_crop_view(size, scale=(0.7, 1.0)))
   net = digits_net(models.tile_projector(out=projection))
-  check_tiles(size, grid=(2, 2), tile=tile, gap=gap)
+  check_tiles((size, size, 1), grid=(2, 2), tile=tile, gap=gap)
   method = methods.patch_order(
     models.Standardized(net.encoder),
     net.projector,

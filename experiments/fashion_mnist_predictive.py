@@ -109,7 +109,7 @@ def context_fashion_mnist(
     weight_decay: Of the weights; biases and norms have none.
   """
   views = many_views(gray_view(size, scale=SCALE))
-  check_tiles(size, grid=(3, 3), tile=tile, gap=gap)
+  check_tiles((size, size, 1), grid=(3, 3), tile=tile, gap=gap)
   method = methods.context(
     models.Standardized(encoder()),
     models.tile_projector(out=projection),
@@ -168,7 +168,7 @@ def jigsaw_fashion_mnist(
     weight_decay: Of the weights; biases and norms have none.
   """
   views = many_views(gray_view(size, scale=SCALE))
-  check_tiles(size, grid=(3, 3), tile=tile, gap=gap)
+  check_tiles((size, size, 1), grid=(3, 3), tile=tile, gap=gap)
   method = methods.jigsaw(
     models.Standardized(encoder()),
     models.tile_projector(out=projection),
@@ -223,7 +223,7 @@ def patch_order_fashion_mnist(
     weight_decay: Of the weights; biases and norms have none.
   """
   views = many_views(gray_view(size, scale=SCALE))
-  check_tiles(size, grid=(2, 2), tile=tile, gap=gap)
+  check_tiles((size, size, 1), grid=(2, 2), tile=tile, gap=gap)
   method = methods.patch_order(
     models.Standardized(encoder()),
     models.tile_projector(out=projection),

@@ -74,7 +74,7 @@ def mae_imagenet(
   views = many_views(mae_view(size))
   net = mae_vit(encoder, run, size=size)
   own = {"width": decoder_width, "depth": decoder_depth, "heads": decoder_heads}
-  check_mask(net, size=size, ratio=ratio)
+  check_mask((size, size, 3), net.patch, ratio=ratio)
   net = models.MAE(net, mae_decoder(net, size=size, **own))
   method = methods.mae(net, views, ratio=ratio, normalize=normalize)
   tx = mae_adamw(
@@ -139,7 +139,7 @@ def simmim_imagenet(
     layer_scale=layer_scale,
     drop_path=drop_path,
   )
-  check_mask(net, size=size, ratio=ratio, unit=unit)
+  check_mask((size, size, 3), net.patch, ratio=ratio, unit=unit)
   method = methods.simmim(models.SimMIM(net), views, ratio=ratio, unit=unit)
   tx = simmim_adamw(
     run, learning_rate, weight_decay=weight_decay, warmup=warmup, drop=drop, epochs=800
@@ -206,9 +206,9 @@ def aim_imagenet(
   views = many_views(crop_view(size, scale=(0.4, 1.0)))
   shape = {"width": width, "depth": depth, "heads": heads, "patch": patch}
   head = models.PixelHead(width=head_width, depth=head_depth)
-  vit = models.ViT(class_token=False, causal=causal, **shape)
+  encoder = models.ViT(class_token=False, causal=causal, **shape)
   ops.patch_grid((1, size, size, 3), patch)  # refuses a patch that doesn't divide it
-  net = models.AIM(vit, head)
+  net = models.AIM(encoder, head)
   method = methods.aim(net, views, normalize=normalize)
   rate = learning_rate / 16.0  # of 256 rows
   adamw = mae_adamw(run, rate, weight_decay=weight_decay, warmup=warmup, epochs=1.0)

@@ -138,7 +138,7 @@ def jigsaw_imagenet(
   crop = crop_view(size, scale=(0.9, 1.0), flip_probability=0.0)
   gray = partial(random_grayscale, probability=grayscale)
   views = many_views(compose(crop, gray))
-  check_tiles(size, grid=(3, 3), tile=tile, gap=gap)
+  check_tiles((size, size, 3), grid=(3, 3), tile=tile, gap=gap)
   method = methods.jigsaw(
     models.Standardized(torchvision_encoder(encoder, run, size=size)),
     models.tile_projector(out=projection),
@@ -201,7 +201,7 @@ def context_imagenet(
   head = models.MLP(
     widths=(hidden, hidden, 8), biases=(True,) * 3, norms=(plain, None, None)
   )
-  check_tiles(size, grid=(3, 3), tile=tile, gap=gap)
+  check_tiles((size, size, 3), grid=(3, 3), tile=tile, gap=gap)
   method = methods.context(
     models.Standardized(torchvision_encoder(encoder, run, size=size)),
     models.tile_projector(out=hidden, norm=plain),

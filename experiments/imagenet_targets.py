@@ -168,7 +168,7 @@ def beit_imagenet(
     drop_path: Stochastic depth of the last block.
     layer_scale: Where the scale of each branch starts; 1e-5 for ViT-L.
     learning_rate: Peak for 2,048 rows, whatever the batch.
-    weight_decay: Of the weights; biases and norms have none.
+    weight_decay: Of the weights; biases, norms and positions have none.
   """
   source = imagenet_data(data, data_dir)
   options = {"drop_path": drop_path, "layer_scale": layer_scale}
@@ -288,7 +288,7 @@ def data2vec_imagenet(
     drop_path: Stochastic depth of the last block.
     layer_scale: Where the scale of each branch starts.
     learning_rate: Peak for 2,048 rows, whatever the batch.
-    weight_decay: Of the weights; biases and norms have none.
+    weight_decay: Of the weights; biases, norms and positions have none.
   """
   options = {"drop_path": drop_path, "layer_scale": layer_scale}
   net = masked_vit(encoder, run, size=size, **options)

@@ -55,7 +55,7 @@ def mae_imagenette(
   views = many_views(mae_view(size))
   source = open_data(data, size=size, data_dir=data_dir or None)
   net = mae_vit(encoder, run, size=size).clone(patch=patch)
-  check_mask(net, size=size, ratio=ratio)
+  check_mask((size, size, 3), net.patch, ratio=ratio)
   decoder = mae_decoder(net, size=size)
   method = methods.mae(
     models.MAE(net, decoder), views, ratio=ratio, normalize=normalize
@@ -100,7 +100,7 @@ def simmim_imagenette(
   source = open_data(data, size=size, data_dir=data_dir or None)
   net = vit(encoder, run, size=size, class_token=False, mask_token=True)
   net = net.clone(patch=patch)
-  check_mask(net, size=size, ratio=ratio, unit=unit)
+  check_mask((size, size, 3), net.patch, ratio=ratio, unit=unit)
   method = methods.simmim(models.SimMIM(net), views, ratio=ratio, unit=unit)
   tx = mae_adamw(
     run, learning_rate, weight_decay=weight_decay, warmup=warmup, epochs=EPOCHS

@@ -13,6 +13,7 @@ from jaxssl import augment, losses, methods, models, optim
 from jaxssl.data import open_clips
 from jaxssl.errors import InputError, nearest
 from jaxssl.presets.common import share
+from jaxssl.presets.masked import check_mask
 from jaxssl.registry import Parts, Run, experiment
 
 RUN = Run(steps=600, batch=32, log_every=50, eval_every=300, checkpoint_every=300)
@@ -334,6 +335,7 @@ def videomae_video(
     learning_rate: Peak of AdamW's cosine schedule.
     weight_decay: Of the weights; biases and norms have none.
   """
+  check_mask((size, size, 1), cube_side, ratio=ratio)
   cube, kernel = (cube_frames, cube_side, cube_side), nn.initializers.xavier_uniform()
   make = partial(models.CubeEmbed, kernel_init=kernel)
   encoder = models.VideoViT(

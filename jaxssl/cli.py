@@ -337,10 +337,11 @@ def eval_command(argv: Sequence[str]) -> None:
     flag = "--" + next(iter(options)).replace("_", "-")
     raise InputError(f"{flag} is for fine-tuning: jaxssl eval RUN finetune {flag} ...")
   protocols = evals.USUAL if protocol is None else (protocol,)
-  table = results.evaluate(*_opened(run), protocols=protocols)
+  experiment, state, mesh = _opened(run)
+  table = results.evaluate(experiment, state, mesh, protocols=protocols)
   print(evals.as_text(table))
-  if protocol == "nearest" and table.rows:
-    results.keep(pathlib.Path(run), protocol, table)
+  if protocol in results.KEPT and table.rows:
+    results.keep(pathlib.Path(run), protocol, table, state)
     print(f"Kept in {run}/{protocol}.json; `jaxssl report {run}` shows it on the page.")
 
 
@@ -349,7 +350,7 @@ FINETUNE_HELP = {
   "minimum_steps": "few examples get more epochs, up to these steps",
   "batch": "examples a step",
   "learning_rate": "AdamW's highest",
-  "weight_decay": "AdamW's, of weights",
+  "weight_decay": "AdamW's, of weights but a ViT's positions and class token",
   "layer_decay": "in a ViT, the rate of a block over that of the next",
   "drop_path": "stochastic depth of the last residual branch",
   "label_smoothing": "share of the target that all classes have alike",

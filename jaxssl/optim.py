@@ -21,7 +21,7 @@ def linear_scaling(rate: float, batch: int) -> float:
   return rate * batch / 256
 
 
-UNDECAYED = frozenset({"position", "token", "class_token"})
+UNDECAYED = (("token",), ("position", "table"), ("position", "class_token"))  # ends
 
 
 def warmup_cosine(
@@ -71,7 +71,8 @@ def but_positions(params: PyTree) -> PyTree:
   """
 
   def kept(path, x):
-    return x.ndim > 1 and UNDECAYED.isdisjoint(names_of(path))
+    names = names_of(path)
+    return x.ndim > 1 and not any(names[-len(end) :] == end for end in UNDECAYED)
 
   return jax.tree_util.tree_map_with_path(kept, params)
 

@@ -28,7 +28,7 @@ BLANK = {
   "tfds:imagenet2012": "1281167x256x256x3",
   "tfds:cifar10": "50000x32x32x3",
   "tfds:fashion_mnist": "60000x28x28x1",
-  "tfds:imagenette": "9469x160x160x3",
+  "tfds:imagenette/160px-v2": "9469x160x160x3",
 }
 
 

@@ -175,19 +175,30 @@ def finetune(
       scores[str(fraction)] = _finetuned(experiment, found, fraction, options)
     rows.append({"features": name, "finetune": scores})
   table = evals.Table(rows, [line], "")
-  keep(out, "finetune", table)
+  keep(out, "finetune", table, state)
   return table
 
 
-def keep(out: pathlib.Path, protocol: str, table: evals.Table) -> None:
+KEPT = ("nearest", "finetune")  # protocols of which a run's folder has a file
+
+
+def keep(
+  out: pathlib.Path, protocol: str, table: evals.Table, state: core.TrainState
+) -> None:
   """Writes a table that was asked for into the run's folder, where the report reads it.
 
   Args:
     out: the run's folder.
-    protocol: "nearest" or "finetune", of which the file has its name.
+    protocol: one of `KEPT`, of which the file has its name.
     table: of that protocol.
+    state: that it is of; the report leaves tables of other steps out.
   """
-  write_json(out / f"{protocol}.json", table._asdict())
+  write_json(out / f"{protocol}.json", {**table._asdict(), "step": _step(state)})
+
+
+def _step(state):
+  """The step of a run, or of several that go together."""
+  return int(np.max(jax.device_get(state.step)))
 
 
 def _finetuned(experiment, state, fraction, options):
@@ -251,7 +262,7 @@ def write_report(
     title=f"{experiment.name} ({out})",
     config=experiment.settings,
     metrics=[_knn_as_share(row) for row in metrics],
-    evaluation=_shares(out),
+    evaluation=_shares(out, _step(state)),
     views=sample_views(experiment, rows=6),
     pictures=pictures(experiment, variables, rows=8),
     embedding=features,
@@ -273,17 +284,19 @@ def _neighbours(features):
   return report.neighbours_of(features, queries=queries, k=k)
 
 
-def _shares(out):
+def _shares(out, step):
   """The rows of the evaluations as the report wants them: trained first, shares."""
   rows = {}
-  for name in ("evaluation.json", "nearest.json", "finetune.json"):
-    for row in _read_rows(out / name):
+  for name in ("evaluation", *KEPT):
+    for row in _read_rows(out / f"{name}.json", step):
       rows[row["features"]] = rows.get(row["features"], {}) | row
   return [_row_as_shares(row) for row in reversed(rows.values())]
 
 
-def _read_rows(path):
-  return json.loads(path.read_text())["rows"] if path.is_file() else []
+def _read_rows(path, step):
+  """The rows of a table; none where there is no file, or one of another step."""
+  found = json.loads(path.read_text()) if path.is_file() else {"rows": []}
+  return found["rows"] if found.get("step", step) == step else []
 
 
 def _row_as_shares(row):

@@ -99,6 +99,19 @@ def test_eval_fine_tunes_and_the_report_shows_it(run, capsys):
   assert "fine-tuned 10\u00a0%" in page and "kNN" in page
 
 
+def test_the_nearest_neighbour_is_kept_and_the_report_shows_it(run, capsys):
+  assert cli.main(["eval", run, "nearest"]) == 0
+  assert "Euclidean" in capsys.readouterr().out
+  path, page = pathlib.Path(run) / "nearest.json", pathlib.Path(run) / "report.html"
+  assert cli.main(["report", run]) == 0
+  assert "1-NN" in page.read_text()
+  kept = json.loads(path.read_text())
+  path.write_text(json.dumps({**kept, "step": kept["step"] - 1}))  # of another state
+  assert cli.main(["report", run]) == 0
+  assert "1-NN" not in page.read_text()
+  path.unlink()
+
+
 @pytest.mark.parametrize(
   ("argv", "message"),
   [

@@ -253,6 +253,17 @@ def test_imagenet_is_planned_without_imagenet():
   entry = registry.find("simclr_imagenet")
   settings = plan.without_data(registry.defaults(entry))
   assert settings["data"] == "blank:1281167x256x256x3"
+  for data in ("cifar10", "fashion_mnist", "imagenette"):
+    known = registry.defaults(registry.find(f"simclr_{data}"))
+    assert plan.without_data(known)["data"].startswith("blank:")
+
+
+@pytest.mark.parametrize("name", ["colorization", "colorization_regression"])
+def test_images_that_stand_for_others_have_a_colour(name):
+  settings = plan.without_data(registry.defaults(registry.find(f"{name}_imagenette")))
+  assert settings["data"].startswith("blank:")
+  made = registry.build(f"{name}_imagenette", **{**settings, "encoder": "convnet"})
+  assert made.data.name == settings["data"].replace(":", " ")
 
 
 def test_the_command_prints_json(capsys):

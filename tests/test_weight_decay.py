@@ -4,11 +4,14 @@ In the papers' own code one half of the optimisers has all parameters in one gro
 the other keeps those of one dim out, a difference that no loss curve shows.
 """
 
+import functools
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxssl import optim, registry, runs
+from jaxssl import models, optim, registry, runs
 from tests import experiments_imagenet
 from tests.marks import some_of
 
@@ -80,6 +83,27 @@ def test_what_has_weight_decay(name, images):
     assert not kept
   else:
     assert small <= set(kept)
-  tables = {p for p in without if p.endswith(("position/table", "encoder/token"))}
   if name in BUT_POSITIONS:
-    assert tables <= set(kept) and any("mask_token" in path for path in decayed)
+    assert any(path.endswith("position/table") for path in kept)
+    assert any(path.endswith("mask_token") for path in decayed)
+
+
+def test_positions_and_class_token_of_a_vit_alone_are_left_out():
+  """A transformer for text calls its embeddings token and position."""
+  positions = functools.partial(models.LearnedPositions, grid=(2, 2))
+  options = {"registers": 1, "mask_token": True, "positions": positions}
+  vit = models.ViT(width=4, depth=1, heads=2, patch=2, **options)
+  text = models.Transformer(vocabulary=7, width=4, depth=1, heads=2, length=5)
+  made = lambda net, x: jax.eval_shape(
+    functools.partial(net.init, train=False), jax.random.key(0), x
+  )
+  for net, x, kept in (
+    (vit, jnp.zeros((1, 4, 4, 1)), {"token", "position/class_token", "position/table"}),
+    (text, jnp.zeros((1, 5), jnp.int32), set()),
+  ):
+    params = made(net, x)["params"]
+    decayed, large = optim.but_positions(params), optim.weights_only(params)
+    leaves = jax.tree_util.tree_leaves_with_path(
+      jax.tree.map(lambda a, b: a != b, decayed, large)
+    )
+    assert {"/".join(optim.names_of(path)) for path, x in leaves if x} == kept

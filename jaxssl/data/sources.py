@@ -236,7 +236,7 @@ def skipped_message(data: DataSet, *, shown: int = 5) -> str:
 
 
 def blank(shape: str) -> DataSet:
-  """Returns black images that take no memory: for plans and timings.
+  """Returns red images that take no memory: for plans and timings.
 
   Args:
     shape: examples, height, width and channels: "1000x256x256x3".
@@ -255,6 +255,7 @@ def blank(shape: str) -> DataSet:
   def read(indices):
     rows = len(indices)
     images = np.zeros((rows, *size), np.uint8)
+    images[..., 0] = 255  # colorization refuses images without a colour
     return {"input": images, "label": np.zeros(rows, np.int32)}
 
   return DataSet(f"blank {shape}", LazySource(read, length), None, ("none",))

@@ -334,6 +334,11 @@ class ViT(nn.Module):
 
   def setup(self):
     """Makes the layers."""
+    if self.causal and self.prefix:
+      raise InputError(
+        "A causal ViT has patches alone: before them, a class token or registers would "
+        "see nothing of the image. Pass class_token=False and registers=0."
+      )
     make = partial(self.patch_embed, self.patch, self.width, dtype=self.dtype)
     self.patch_layer = make(name="patch_embed")
     self.position = self.positions(width=self.width, class_token=self.class_token)

@@ -56,12 +56,14 @@ def mae_decoder(
   return made.clone(**{name: value for name, value in given.items() if value})
 
 
-def check_mask(net: models.ViT, *, size: int, ratio: float, unit: int = 1) -> None:
+def check_mask(
+  shape: tuple[int, ...], patch: int, *, ratio: float, unit: int = 1
+) -> None:
   """Checks that a mask fits the views before anything is traced.
 
   Args:
-    net: the encoder.
-    size: side of the views in pixels.
+    shape: height, width and channels of the views.
+    patch: side of a patch in pixels.
     ratio: share of the squares that is masked.
     unit: side of a square in patches.
 
@@ -69,7 +71,7 @@ def check_mask(net: models.ViT, *, size: int, ratio: float, unit: int = 1) -> No
     InputError: if patches don't fill the views, squares don't fill the patches, or the
       ratio is no share or leaves none.
   """
-  rows, columns = ops.patch_grid((1, size, size, 1), net.patch)
+  rows, columns = ops.patch_grid((1, *shape), patch)
   draw = partial(random_mask, grid=(rows, columns), ratio=ratio, unit=unit)
   jax.eval_shape(draw, jax.random.key(0))
   kept_patches((rows // unit) * (columns // unit), ratio)

@@ -8,11 +8,13 @@ import jax.numpy as jnp
 from jaxssl.augment import random_tiles
 
 
-def check_tiles(size: int, *, grid: tuple[int, int], tile: int, gap: int) -> None:
+def check_tiles(
+  view: tuple[int, int, int], *, grid: tuple[int, int], tile: int, gap: int
+) -> None:
   """Checks that tiles fit the views before anything is traced.
 
   Args:
-    size: side of the views in pixels.
+    view: height, width and channels of the views.
     grid: rows and columns of cells.
     tile: side of a tile in pixels.
     gap: least number of pixels between two tiles.
@@ -20,6 +22,5 @@ def check_tiles(size: int, *, grid: tuple[int, int], tile: int, gap: int) -> Non
   Raises:
     InputError: if tile and gap together don't fit a cell.
   """
-  view = jax.ShapeDtypeStruct((size, size, 3), jnp.float32)
   cut = partial(random_tiles, grid=grid, tile=tile, gap=gap)
-  jax.eval_shape(cut, jax.random.key(0), view)
+  jax.eval_shape(cut, jax.random.key(0), jax.ShapeDtypeStruct(view, jnp.float32))

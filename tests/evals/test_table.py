@@ -9,6 +9,7 @@ from jaxssl.data import ArraySource, DataSet
 from jaxssl.data.kinds import raw_values
 from jaxssl.errors import InputError
 from jaxssl.evals import Table, as_markdown, as_text, evaluate, evaluate_row
+from jaxssl.evals.knn import nearest_accuracy
 from jaxssl.evals.table import unusable
 
 
@@ -107,6 +108,15 @@ def test_the_nearest_neighbour_is_scored_on_request(data):
   expected = 100 * reference.score(test, labels)
   assert found.rows[0]["nearest"] == pytest.approx(expected, abs=0.3)
   assert "1-NN" in as_text(found) and "kNN" not in as_markdown(found)
+
+
+def test_the_nearest_neighbour_is_nearest_by_euclidean_distance():
+  """By cosine the second row of the bank would be the nearest."""
+  bank, query = np.array([[1.0, 0.0], [10.0, 10.0]]), np.array([[2.0, 1.5]])
+  found = nearest_accuracy(bank, np.arange(2), query, np.zeros(1, int), classes=2)
+  assert found == 100.0
+  with pytest.raises(InputError, match="test features must be"):
+    nearest_accuracy(bank, np.arange(2), query[:, :1], np.zeros(1, int), classes=2)
 
 
 def test_small_sets_are_scored_as_far_as_they_go(digits):

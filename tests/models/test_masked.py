@@ -239,6 +239,13 @@ def test_a_mask_of_pairs_is_the_mask_of_tokens():
   np.testing.assert_array_equal(encode(values, x, mask=pairs), expected)
 
 
+@pytest.mark.parametrize("options", [{"class_token": True}, {"registers": 1}])
+def test_a_causal_vit_has_patches_alone(options):
+  net = vit(**{"class_token": False, "causal": True, **options})
+  with pytest.raises(InputError, match="A causal ViT has patches alone"):
+    jax.eval_shape(partial(net.init, train=True), jax.random.key(0), nets.images(SHAPE))
+
+
 def test_a_mask_of_pairs_must_fit():
   net = nets.ENCODERS["vit"]()
   values, mask = nets.variables(net), jnp.ones((4, 5, 4), bool)

@@ -20,6 +20,8 @@ from jaxssl.errors import InputError
     ("aim_imagenet", {"size": 60}, "60 x 60 pixels do not split"),
     ("jigsaw_imagenet", {"tile": 90}, "tile"),
     ("context_imagenet", {"tile": 90}, "tile"),
+    ("masked_spectrogram_audio", {"ratio": 0.9999}, "leaves none"),
+    ("videomae_video", {"ratio": 0.9999}, "leaves none"),
   ],
 )
 def test_what_does_not_fit_is_refused_when_the_experiment_is_built(
