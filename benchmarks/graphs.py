@@ -40,8 +40,8 @@ PROTOCOLS = {
   "public": "DGI's protocol: logistic regression by Adam, 0.01, 100 steps, no decay, "
   "public split, mean of 50 starts",
   "best of validation": "GraphMAE's protocol: linear probe by Adam, 0.01, 300 steps, "
-  "decay 1e-4 (Cora) or 0.01 (Citeseer), public split, the test accuracy at the best "
-  "validation accuracy",
+  "decay 1e-4 (Cora) or 0.01 (Citeseer), public split, the test accuracy at the last of "
+  "the best validation accuracies (where a row is of an earlier command: the first)",
   "random 10/90": "GRACE's protocol: one-vs-rest logistic regression (liblinear) on "
   "l2-normalised features, C from 2^-10 to 2^9 by 5-fold cross-validation, a random "
   "10 % to train on and the rest to test, mean of 3 splits",
@@ -120,9 +120,14 @@ def score(features: np.ndarray, chosen: str, options, *, seed: int) -> dict[str,
   best = probe(starts=1, steps=300, decay=DECAYS[chosen], seed=seed)
   return {
     "public": 100 * float(public[:, -1, 1].mean()),
-    "best of validation": 100 * float(best[0, best[0, :, 0].argmax(), 1]),
+    "best of validation": 100 * float(at_best(*best[0].T)),
     "random 10/90": random_split(features, labels, quick=options.quick),
   }
+
+
+def at_best(validation: np.ndarray, test: np.ndarray) -> float:
+  """The test accuracy at the last of the best validation accuracies, as officially."""
+  return test[np.flatnonzero(validation == validation.max())[-1]]
 
 
 def probed(features, labels, split, *, classes, starts, steps, decay, seed):
