@@ -40,8 +40,8 @@ PROTOCOLS = {
   "public": "DGI's protocol: logistic regression by Adam, 0.01, 100 steps, no decay, "
   "public split, mean of 50 starts",
   "best of validation": "GraphMAE's protocol: linear probe by Adam, 0.01, 300 steps, "
-  "decay 1e-4 (Cora) or 0.01 (Citeseer), public split, the test accuracy at the last of "
-  "the best validation accuracies (where a row is of an earlier command: the first)",
+  "decay 1e-4 (Cora) or 0.01 (Citeseer), public split, the test accuracy at the last "
+  "of the best validation accuracies (where a row is of an earlier command: the first)",
   "random 10/90": "GRACE's protocol: one-vs-rest logistic regression (liblinear) on "
   "l2-normalised features, C from 2^-10 to 2^9 by 5-fold cross-validation, a random "
   "10 % to train on and the rest to test, mean of 3 splits",
