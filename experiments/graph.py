@@ -301,7 +301,12 @@ def dgi_citeseer(
   return dgi_parts(open_graphs(data, normalize=True), **own)
 
 
-@marked(method="GraphMAE", data="Cora", cost="20 min on 2 CPU cores")
+@marked(
+  method="GraphMAE",
+  data="Cora",
+  reaches="public split 79.1 % (1 seed), untrained 73.8; published 84.2",
+  cost="20 min on 1 CPU core",
+)
 def graphmae_cora(
   run: Run = Run(steps=1500, **ONE),
   *,
@@ -322,7 +327,12 @@ def graphmae_cora(
   return graphmae_parts(run, open_graphs(data, normalize=True), **own, **rates)
 
 
-@marked(method="GraphMAE", data="Citeseer", cost="10 min on 2 CPU cores")
+@marked(
+  method="GraphMAE",
+  data="Citeseer",
+  reaches="public split 72.0 % (1 seed), untrained 66.7; published 73.4",
+  cost="13 min on 1 CPU core",
+)
 def graphmae_citeseer(
   run: Run = Run(steps=300, **ONE),
   *,

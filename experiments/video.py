@@ -58,7 +58,7 @@ def parts(run: Run, method, data, views, *, rate: float, decay: float, warmup=0.
 @experiment(
   method="Future frames",
   data="moving digits",
-  reaches="not measured yet",
+  reaches="moving digits, linear: digit 33 %, untrained 41",
   cost="3 min on 2 CPU cores",
   aliases=("future_frame",),
 )
@@ -120,7 +120,7 @@ def future_frame_video(
 @experiment(
   method="Frame order",
   data="moving digits",
-  reaches="not measured yet",
+  reaches="moving digits, linear: digit 28 %, untrained 54",
   cost="2 min on 2 CPU cores",
   aliases=("frame_order",),
 )
@@ -224,7 +224,7 @@ def shuffle_and_learn_video(
 @experiment(
   method="TCN",
   data="moving digits",
-  reaches="not measured yet",
+  reaches="moving digits, linear: digit 74 %, untrained 54",
   cost="2 min on 2 CPU cores",
   aliases=("tcn",),
 )
@@ -287,7 +287,7 @@ def tcn_video(
 @experiment(
   method="VideoMAE",
   data="moving digits",
-  reaches="not measured yet",
+  reaches="moving digits, linear: direction 46 %, untrained 34",
   cost="3 min on 2 CPU cores",
   aliases=("videomae",),
 )
