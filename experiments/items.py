@@ -13,7 +13,7 @@ AS_IT_IS = many_views(as_it_is)
 @experiment(
   method="BERT4Rec",
   data="walks",
-  reaches="not measured yet",
+  reaches="walks, hit@10 of the held-out item: 46 %, popularity 4",
   cost="3 min on 2 CPU cores",
   aliases=("bert4rec",),
 )
@@ -55,7 +55,7 @@ def bert4rec_items(
 @experiment(
   method="SASRec",
   data="walks",
-  reaches="not measured yet",
+  reaches="walks, hit@10 of the held-out item: 78 %, popularity 4",
   cost="2 min on 2 CPU cores",
   aliases=("sasrec",),
 )

@@ -112,7 +112,7 @@ def skip_gram_text(
 @experiment(
   method="word2vec (CBOW)",
   data="docs",
-  reaches="not measured yet",
+  reaches="rank correlation with held-out PMI 0.35, untrained 0",
   cost="1 min on 2 CPU cores",
   aliases=("cbow",),
 )
