@@ -108,9 +108,9 @@ def color_prior(images: np.ndarray, *, sigma: float = 5.0) -> np.ndarray:
   Raises:
     InputError: if the images aren't in colour, or `sigma` is not positive.
   """
-  check_colors(images)
   if sigma <= 0:
     raise InputError(f"sigma is {sigma}; pass a number above 0.")
+  check_colors(images)
   bins = ab_bins().astype(np.float64)
   counts = _counts(images)
   apart = np.square(bins[:, None] - bins[None]).sum(-1)
