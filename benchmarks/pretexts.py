@@ -43,9 +43,8 @@ OTHERS = {  # name -> settings that a CPU has time for
   "mae_imagenette": {"encoder": "vit_mini"},
   "denoising_imagenette": {"encoder": "convnet_mini", "width": 8},
 }
-MASKED = ("denoising", "mae", "simmim", "beit", "maskfeat", "data2vec", "aim")
-TUNED = (*(f"{method}_digits" for method in MASKED), "mae_imagenette")
 VITS = ("mae", "simmim", "beit", "maskfeat", "data2vec", "aim")
+TUNED = (*(f"{method}_digits" for method in ("denoising", *VITS)), "mae_imagenette")
 LONGER = {  # cheap steps, or nets that learn nothing in 1,000
   "bigan_digits": 10_000,
   **{f"{method}_digits": 4000 for method in VITS},

@@ -330,8 +330,7 @@ def eval_command(argv: Sequence[str]) -> None:
   options = vars(parser.parse_args(argv))
   run, protocol = options.pop("run"), options.pop("protocol")
   if protocol == "finetune":
-    print(evals.as_text(_finetune(run, options)))
-    print(f"Kept in {run}/finetune.json; `jaxssl report {run}` shows it on the page.")
+    _show_kept(run, protocol, _finetune(run, options))
     return
   if options:
     flag = "--" + next(iter(options)).replace("_", "-")
@@ -339,9 +338,17 @@ def eval_command(argv: Sequence[str]) -> None:
   protocols = evals.USUAL if protocol is None else (protocol,)
   experiment, state, mesh = _opened(run)
   table = results.evaluate(experiment, state, mesh, protocols=protocols)
-  print(evals.as_text(table))
   if protocol in results.KEPT and table.rows:
     results.keep(pathlib.Path(run), protocol, table, state)
+  _show_kept(run, protocol, table)
+
+
+def _show_kept(run, protocol, table):
+  """Prints a table, and where it was kept if it was."""
+  from jaxssl import evals, results
+
+  print(evals.as_text(table))
+  if protocol in results.KEPT and table.rows:
     print(f"Kept in {run}/{protocol}.json; `jaxssl report {run}` shows it on the page.")
 
 

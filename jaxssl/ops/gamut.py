@@ -110,9 +110,9 @@ def color_prior(images: np.ndarray, *, sigma: float = 5.0) -> np.ndarray:
   """
   if sigma <= 0:
     raise InputError(f"sigma is {sigma}; pass a number above 0.")
-  check_colors(images)
+  ab = _colors(images)
   bins = ab_bins().astype(np.float64)
-  counts = _counts(images)
+  counts = _counts(ab)
   apart = np.square(bins[:, None] - bins[None]).sum(-1)
   kernel = np.exp(-apart / (2 * sigma**2))
   return (counts / counts.sum()) @ (kernel / kernel.sum(1, keepdims=True))
@@ -128,6 +128,11 @@ def check_colors(images: np.ndarray) -> None:
     InputError: if they have another number of channels than 3, or none of their pixels
       has an a or b beyond `GREY`: grey images that were saved with three channels.
   """
+  _colors(images)
+
+
+def _colors(images):
+  """The a and b of images that `check_colors` does not refuse."""
   if images.ndim != 4 or images.shape[-1] != 3:
     raise InputError(
       f"Colorization needs colour images [batch, height, width, 3]; got shape "
@@ -139,6 +144,7 @@ def check_colors(images: np.ndarray) -> None:
       f"None of {len(images)} images has a pixel whose a or b is beyond {GREY:g}. Grey "
       "images have no colour to predict, though they be saved with three channels."
     )
+  return ab
 
 
 def rebalancing(
@@ -177,9 +183,8 @@ def rebalancing(
   return (weights / (prior @ weights)).astype(np.float32)
 
 
-def _counts(images):
+def _counts(ab):
   """The pixels in each bin: every colour of a screen rounds to a bin."""
-  ab = srgb_to_lab(to_float(jnp.asarray(images)))[..., 1:]
   number = np.full((2 * EDGE,) * 2, -1)
   number[_cells(ab_bins())] = np.arange(len(ab_bins()))
   found = number[_cells(np.asarray(ab).reshape(-1, 2))]

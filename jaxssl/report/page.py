@@ -327,8 +327,8 @@ def _made(caption, rows) -> Part:
   name = re.sub("[^a-z0-9]+", "_", caption.lower()).strip("_")
   names = caption.split(" | ")
   names += names[-1:] * (len(rows[0]) - len(names))  # "a word | its nearest"
-  alone = len(caption.split(" | ")) == 1  # samples: no column to compare with
-  html, files = _rows_of(rows, f"{name}.png", caption, names, apart=not alone)
+  compared = " | " in caption  # samples have no column to compare with
+  html, files = _rows_of(rows, f"{name}.png", caption, names, apart=compared)
   return Part(_section(title, html, about=about), files)
 
 

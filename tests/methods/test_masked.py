@@ -90,7 +90,7 @@ def test_a_causal_encoder_has_a_prefix_of_one_and_features_that_look_back():
   assert apart[-1] > 1e-3 and apart[:-1].max() == 0
 
 
-@pytest.mark.parametrize("name", ["mae", "simmim", "aim"])
+@pytest.mark.parametrize("name", NAMES)
 def test_pitfall_14_the_decoder_is_initialised_and_learns(name):
   method, params, extra = toy(name)
 
