@@ -11,7 +11,6 @@ and `growth.png`.
 """
 
 import argparse
-import itertools
 import json
 import os
 import pathlib
@@ -245,21 +244,24 @@ def draw(found: dict, path: pathlib.Path) -> None:
   figure, axes = pyplot.subplots(2, 3, figsize=(12, 6.4), layout="constrained")
   one = found["devices"][0]["bytes_accessed"]
   devices = [[d["devices"], one / d["bytes_accessed"]] for d in found["devices"]]
-  bars = [[0, found["cold"]["stepped"]], [1, found["cached"]["stepped"]]]
+  bars = [["empty", found["cold"]["stepped"]], ["full", found["cached"]["stepped"]]]
   panels = (
     ("batch", "seconds a step", found["batch"]),
     ("devices (fixed batch a device)", "efficiency by bytes", devices),
     ("examples in memory", "seconds a step", found["examples"]),
     ("seeds in one program", "seconds a step", found["seeds"]),
-    ("cache: 0 empty, 1 full", "seconds to the first step", bars),
+    ("compilation cache", "seconds to the first step", bars),
     ("steps done", "MiB of the process", found["memory"]),
   )
   for axis, (below, left, points) in zip(axes.flat, panels, strict=True):
-    axis.plot(*zip(*points, strict=True), "o-")
-    axis.set(xlabel=below, ylabel=left, ylim=(0, None))
+    places = [f"{x:,}" if isinstance(x, int) else x for x, _ in points]
+    heights = [y for _, y in points]
+    if points is bars:
+      axis.bar(places, heights, width=0.5)
+    else:
+      axis.plot(places, heights, "o-")
+    axis.set(xlabel=below, ylabel=left, ylim=(0, 1.1 * max(heights)))
     axis.grid(alpha=0.3)
-  for axis in itertools.chain(axes[0], axes[1, :1]):
-    axis.set_xscale("log", base=2)
   figure.savefig(path, dpi=110)
 
 
@@ -285,7 +287,8 @@ def write(options: argparse.Namespace, found: dict) -> None:
     seed_table(found["seeds"]),
     "## First step\n\nResNet-18 for small images, fresh processes.",
     first_table(found),
-    "## Memory\n\n`fit` on `simclr_digits`, batch 16, with logs and checkpoints.",
+    "## Memory\n\n`fit` on `simclr_digits`, batch 16, with logs and four "
+    "checkpoints, the first after a quarter of the steps.",
     memory_table(found["memory"]),
   )
 
