@@ -13,16 +13,19 @@ from jaxssl.presets.masked import check_mask
 from jaxssl.registry import Parts, Run, experiment
 
 LOOKED_AT = 512  # waves from which mean and spread are measured
+SETTINGS = "spectrogram.json"
 SPAN = 9.2  # 80 dB: what is fainter, as the zeros behind a short wave are, is silence
 
 
 def _fitted(front: LogMel, source: DataSet) -> tuple[LogMel, DataSet]:
   """The front for a data set's loudness; the data set then keeps its settings."""
+  if SETTINGS in source.files:
+    return LogMel(**json.loads(source.files[SETTINGS])), source
   count = min(LOOKED_AT, len(source.train))
   rows = np.linspace(0, len(source.train) - 1, count).astype(int)
   front = front.fitted(source.train[rows]["input"])
   kept = json.dumps(dataclasses.asdict(front), indent=2)
-  return front, source._replace(files={**source.files, "spectrogram.json": kept})
+  return front, source._replace(files={**source.files, SETTINGS: kept})
 
 
 @experiment(

@@ -38,7 +38,7 @@ def embed(
       form of those that the run was trained on.
   """
   mesh = data_mesh(jax.devices()[:1])
-  experiment = runs.reopen(run)
+  experiment = runs.reopen_encoder(run)
   variables = runs.restore_variables(run, experiment, mesh)
   encode = runs.make_encode(experiment, mesh)
   opened, convert = open_like(source, experiment.data)

@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 
 from jaxssl import core, processes, registry, seeds
 from jaxssl.checkpoint import Checkpoints, Restored
-from jaxssl.data import DataSet, Source
+from jaxssl.data import DataSet, Source, kept
 from jaxssl.data.kinds import IMAGES
 from jaxssl.errors import InputError
 from jaxssl.log import write_json
@@ -78,12 +78,19 @@ def _made(experiment, out, mesh):
     config["mesh"] = describe_mesh(mesh)
   try:
     out.mkdir(parents=True, exist_ok=True)
-    for name, text in experiment.data.files.items():
+    for name, text in _kept_files(experiment).items():
       (out / name).write_text(text, encoding="utf-8")
     write_json(out / "config.json", config)
   except OSError as error:
     return f"The folder {out} cannot be made: {error}."
   return ""
+
+
+def _kept_files(experiment):
+  """What a run keeps of its data: name -> text."""
+  data = experiment.data
+  spec = str(experiment.settings.get("data", data.name))
+  return {**data.files, kept.FILE: kept.form_of(data, spec)}
 
 
 def _next_free(name):
@@ -126,7 +133,8 @@ def reopen(out: str | pathlib.Path, **asked: Any) -> Experiment:
     The experiment.
 
   Raises:
-    InputError: if `out` is no run, or a setting differs (the difference is shown).
+    InputError: if `out` is no run, a setting differs (the difference is shown), or its
+      data are not those that the run began with.
   """
   config = read_config(out)
   had = config["settings"]
@@ -136,7 +144,46 @@ def reopen(out: str | pathlib.Path, **asked: Any) -> Experiment:
     raise InputError(
       f"The settings of {out} cannot change when it goes on:\n" + "\n".join(lines)
     )
-  return registry.build_exactly(config["experiment"], had)
+  experiment = registry.build_exactly(config["experiment"], had)
+  _check_data(pathlib.Path(out), experiment)
+  return experiment
+
+
+def _check_data(out, experiment):
+  """Raises InputError where the data give other columns, tokens... than the run has."""
+  for name, text in _kept_files(experiment).items():
+    path = out / name
+    if path.is_file() and path.read_text(encoding="utf-8") != text:
+      other = "number or form of examples" if name == kept.FILE else name
+      raise InputError(
+        f"The data of {out} have changed since it began: {experiment.data.name} gives "
+        f"another {other}. Bring them back as they were; `jaxssl embed` and "
+        "jaxssl.load do without them."
+      )
+
+
+def reopen_encoder(out: str | pathlib.Path) -> Experiment:
+  """Builds the experiment of a run's folder without its data, for its encoder.
+
+  Where the data would be are blank examples of their form, and what the run keeps of
+  them: tokenizer, columns, moments. An experiment of a file of your own, one without a
+  setting `data` and a run from before `data.json` was kept open their data.
+
+  Args:
+    out: the run's folder.
+
+  Returns:
+    The experiment.
+
+  Raises:
+    InputError: if `out` is no run.
+  """
+  out, config = pathlib.Path(out), read_config(out)
+  name, settings = config["experiment"], config["settings"]
+  if not (name.isidentifier() and "data" in settings and (out / kept.FILE).is_file()):
+    return reopen(out)
+  blank = {**settings, "data": f"{kept.PREFIX}{out}"}
+  return registry.build_exactly(name, blank)._replace(settings=settings)
 
 
 def example_batch(experiment: Experiment, rows: int) -> dict[str, Any]:
@@ -314,6 +361,6 @@ def load(out: str | pathlib.Path, seed: int | None = None) -> tuple[Callable, Py
     InputError: if `out` is no run, has no valid checkpoint or no such seed.
   """
   mesh = data_mesh(jax.devices()[:1])
-  experiment = reopen(out)
+  experiment = reopen_encoder(out)
   variables = restore_variables(out, experiment, mesh, seed)
   return make_encode(experiment, mesh), variables

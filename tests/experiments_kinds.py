@@ -7,7 +7,7 @@ NET = {"width": 16, "depth": 1}
 TINY = {
   "gpt_text": {**TEXT, "block": 16},
   "bert_text": {**TEXT, "vocabulary": 256, "length": 32, "duplicates": 1},
-  "roberta_text": {**TEXT, "vocabulary": 256, "length": 32},
+  "roberta_text": {**TEXT, "vocabulary": 300, "length": 32},
   "skip_gram_text": {"width": 16},
   "cbow_text": {"width": 16},
   "simcse_text": {**NET, "vocabulary": 256, "length": 32},

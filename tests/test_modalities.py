@@ -10,7 +10,7 @@ import pytest
 import jaxssl
 from jaxssl import cli, registry, train
 from jaxssl.mesh import data_mesh
-from jaxssl.runs import reopen
+from jaxssl.runs import make_encode, reopen
 from tests.experiments_kinds import TINY
 from tests.marks import some_of
 from tests.saved import same
@@ -49,6 +49,9 @@ def test_the_whole_pipeline(name, tmp_path, capsys):
   encode, variables = jaxssl.load(out)
   features = np.asarray(encode(variables, examples[np.arange(2)]["input"]))
   assert features.shape[0] == 2 and np.isfinite(features).all()
+  with_data = make_encode(reopen(out), ONE)  # `load` does without
+  rows = examples[np.arange(2)]["input"]
+  np.testing.assert_array_equal(np.asarray(with_data(variables, rows)), features)
 
   saved = tmp_path / "f.npz"
   data = experiment.settings.get("data", "") or experiment.data.name

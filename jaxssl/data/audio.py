@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxssl.data import folders
+from jaxssl.data.kept import is_kept, read_kept
 from jaxssl.data.kinds import Kind, Sound
 from jaxssl.data.sources import (
   RESIDENT_BYTES,
@@ -112,7 +113,9 @@ def open_audio(
   spec = os.fspath(spec)
   if hold_out and not spec.endswith(".npz"):
     raise InputError("hold_out names speakers; only an .npz with `speaker` has them.")
-  if spec == "tones":
+  if is_kept(spec):
+    found = read_kept(spec).data_set(audio_kind(form.rate))
+  elif spec == "tones":
     found = tones(rate=form.rate, samples=form.samples)
   elif spec.endswith(".npz"):
     found = _npz(pathlib.Path(spec).expanduser(), form, tuple(hold_out))

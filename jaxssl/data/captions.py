@@ -24,9 +24,18 @@ from jaxssl.data.caption_files import (
   has_captions,
   uncaptioned,
 )
+from jaxssl.data.kept import is_kept, read_kept
 from jaxssl.data.kinds import IMAGES, Kind, check_images
 from jaxssl.data.sources import ArraySource, DataSet
-from jaxssl.data.tokenizers import END, FIRST, PAD, SPECIAL, Tokenizer, train_tokenizer
+from jaxssl.data.tokenizers import (
+  END,
+  FIRST,
+  PAD,
+  SPECIAL,
+  Tokenizer,
+  tokenizer_from,
+  train_tokenizer,
+)
 from jaxssl.errors import InputError
 
 PyTree = Any
@@ -75,6 +84,8 @@ def open_captions(
     InputError: if there is no such data, it isn't as its reader says, or no caption
       fits.
   """
+  if is_kept(spec):
+    return _kept(read_kept(spec), length)
   splits = _read(spec, size)
   kind = tokenizer or ("characters" if spec == DIGITS else "word-pieces")
   texts = [caption for captions in splits.train.captions for caption in captions]
@@ -96,16 +107,21 @@ def tokenized(splits: Splits, tokenizer: Tokenizer, *, length: int) -> DataSet:
   parts = [p for p in (splits.train, splits.test) if p is not None]
   most = max(len(c) for p in parts for c in p.captions)
   sources = [_source(p, tokenizer, length, most) for p in parts]
-  shape = splits.train.images.shape[1:]
-  return DataSet(
-    splits.name,
-    sources[0],
-    sources[1] if len(sources) > 1 else None,
-    splits.classes,
-    caption_kind(tokenizer),
-    like=partial(_like, tokenizer=tokenizer, length=length, shape=shape),
-    files={"tokenizer.json": tokenizer.text},
-  )
+  return _data_set(splits.name, [*sources, None][:2], splits.classes, tokenizer, length)
+
+
+def _data_set(name, sources, classes, tokenizer, length):
+  shape = sources[0].data["input"].image.shape[1:]
+  like = partial(_like, tokenizer=tokenizer, length=length, shape=shape)
+  kind, files = caption_kind(tokenizer), {"tokenizer.json": tokenizer.text}
+  return DataSet(name, *sources, classes, kind, like=like, files=files)
+
+
+def _kept(kept, length):
+  """The data set of a run, without its images and captions."""
+  tokenizer = tokenizer_from(kept.files["tokenizer.json"])
+  splits = kept.splits(Captioned)
+  return _data_set(kept.name, splits, kept.classes, tokenizer, length)
 
 
 def caption_tokens(

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxssl.data.graph_files import Listed, read_graphs
+from jaxssl.data.kept import is_kept, read_kept
 from jaxssl.data.kinds import Kind, Sketch
 from jaxssl.data.sources import ArraySource, DataSet, Parts, digits
 from jaxssl.errors import InputError
@@ -42,6 +43,10 @@ def open_graphs(spec: str, *, normalize: bool = False) -> DataSet:
   Raises:
     InputError: if there is no such data, or it is no graph.
   """
+  if is_kept(spec):
+    kept = read_kept(spec)
+    like = partial(_open_like, kept.leaves[0][0][-1], normalize)
+    return kept.data_set(graph_kind(), Graph, like)
   embedded = {DIGITS_GRAPH: _digits_graph, DIGIT_GRAPHS: _digit_graphs}
   listed = embedded[spec]() if spec in embedded else read_graphs(spec)
   if normalize:

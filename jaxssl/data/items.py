@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxssl.data.kept import is_kept, read_kept
 from jaxssl.data.kinds import Kind
 from jaxssl.data.sources import ArraySource, DataSet
 from jaxssl.errors import InputError, nearest
@@ -47,6 +48,11 @@ def open_items(spec: str, *, length: int = 50) -> Items:
   Raises:
     InputError: if there is no such data.
   """
+  if is_kept(spec):
+    kept = read_kept(spec)
+    names = tuple(kept.files["items.txt"].splitlines())
+    like = functools.partial(open_like, names, length)
+    return Items(kept.data_set(item_kind(names), like=like), names)
   if spec == "walks":
     return walks(length=length)
   return item_csv(_path(spec), length=length)

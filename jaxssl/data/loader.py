@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxssl.data.folders import image_folder
+from jaxssl.data.kept import is_kept, read_kept
 from jaxssl.data.kinds import IMAGES, Kind
 from jaxssl.data.sources import (
   Arrays,
@@ -20,6 +21,7 @@ from jaxssl.data.sources import (
   blank,
   digits,
   npz,
+  reddened,
 )
 from jaxssl.data.tfds import tfds_images
 from jaxssl.errors import InputError
@@ -46,6 +48,8 @@ def open_data(
     return tfds_images(spec.removeprefix("tfds:"), size=size, data_dir=data_dir)
   if spec.startswith("blank:"):
     return blank(spec.removeprefix("blank:"))
+  if is_kept(spec):
+    return read_kept(spec).data_set(IMAGES, reddened)
   if spec == "digits":
     return _of_size(digits(), size)
   if spec.endswith(".npz"):

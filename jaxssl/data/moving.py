@@ -13,6 +13,7 @@ from functools import partial
 import numpy as np
 from PIL import Image
 
+from jaxssl.data.kept import is_kept, read_kept
 from jaxssl.data.sources import ArraySource, DataSet, digits, npz
 from jaxssl.data.video import video_kind, videos
 from jaxssl.errors import InputError, nearest
@@ -92,6 +93,12 @@ def open_clips(
   Raises:
     InputError: if there is no such data.
   """
+  if is_kept(spec):
+    kept = read_kept(spec)
+    moving = kept.spec.startswith(NAME)
+    own = options if moving else {"stride": stride}
+    again = partial(_again if moving else videos, frames=frames, size=size, **own)
+    return kept.data_set(video_kind(RATE), like=again)
   name, colon, path = spec.partition(":")
   if name == "moving_digits":
     if colon and not path:

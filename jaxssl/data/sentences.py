@@ -2,6 +2,7 @@
 
 import os
 
+from jaxssl.data.kept import is_kept
 from jaxssl.data.sources import DataSet
 from jaxssl.data.text import Corpus, held_out, read_text, sentences
 from jaxssl.data.text_sets import Form, examples, text_data
@@ -41,6 +42,8 @@ def sentence_data(
   form = {"tokenizer": tokenizer, "vocabulary": vocabulary, "length": length}
   more = {"holdout": holdout, "probe": probe, "probe_test": probe_test}
   whole = text_data(spec, packing="sentences", **form, **more)
+  if is_kept(spec):
+    return whole
   corpus = read_text(spec)
   texts, _ = held_out(corpus, holdout)
   if corpus.labels is None:

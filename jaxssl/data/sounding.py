@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxssl.data.audio import Form, audio_kind, check_waves, fit_wave, read_recording
+from jaxssl.data.kept import is_kept, read_kept
 from jaxssl.data.kinds import Kind
 from jaxssl.data.sources import ArraySource, DataSet, digits
 from jaxssl.data.video import (
@@ -89,6 +90,8 @@ def open_sounding(
     label=label,
   )
   kind = sounding_kind(rate=rate, frame_rate=frame_rate)
+  if is_kept(spec):
+    return read_kept(spec).data_set(kind, Sounding, again)
   if str(spec) == NAME:
     if (rate, frame_rate) != (RATE, FRAME_RATE):
       raise InputError(f"{NAME} have {RATE} samples and {FRAME_RATE} frames a second")

@@ -254,11 +254,16 @@ def blank(shape: str) -> DataSet:
 
   def read(indices):
     rows = len(indices)
-    images = np.zeros((rows, *size), np.uint8)
-    images[..., 0] = 255  # colorization refuses images without a colour
+    images = reddened(np.zeros((rows, *size), np.uint8))
     return {"input": images, "label": np.zeros(rows, np.int32)}
 
   return DataSet(f"blank {shape}", LazySource(read, length), None, ("none",))
+
+
+def reddened(images: np.ndarray) -> np.ndarray:
+  """Makes images red in place, as colorization refuses those without a colour."""
+  images[..., 0] = 255
+  return images
 
 
 def digits() -> DataSet:

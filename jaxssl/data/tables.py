@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxssl.data.kept import is_kept, read_kept
 from jaxssl.data.kinds import Kind
 from jaxssl.data.sources import ArraySource, DataSet
 from jaxssl.data.table_files import Cells, find_column, read_cells
@@ -119,6 +120,10 @@ def open_table(
   """
   if not 0.0 <= test_share < 1.0:
     raise InputError(f"test_share is {test_share}; pass a share of the rows, below 1")
+  if is_kept(spec):
+    kept = read_kept(spec)
+    columns = columns_from_json(kept.files["columns.json"])
+    return data_set(kept.name, columns, *kept.splits(Row))
   cells = _open(spec, header)
   if spec == BREAST_CANCER and not label:
     label = "diagnosis"

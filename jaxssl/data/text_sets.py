@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxssl.data import packing
+from jaxssl.data.kept import is_kept, read_kept
 from jaxssl.data.kinds import Kind
 from jaxssl.data.packing import TextPair
 from jaxssl.data.sources import ArraySource, DataSet, Source
@@ -21,7 +22,12 @@ from jaxssl.data.text import (
   sentences,
   text_name,
 )
-from jaxssl.data.tokenizers import SPECIAL, Tokenizer, train_tokenizer
+from jaxssl.data.tokenizers import (
+  SPECIAL,
+  Tokenizer,
+  tokenizer_from,
+  train_tokenizer,
+)
 from jaxssl.errors import InputError, nearest
 
 PyTree = Any
@@ -82,21 +88,30 @@ def text_data(
       f"There is no packing '{packing}'.{nearest(packing, PACKINGS)} There are: "
       f"{', '.join(PACKINGS)}."
     )
+  if is_kept(spec):
+    kept = read_kept(spec)
+    form = Form(tokenizer_from(kept.files["tokenizer.json"]), packing, length)
+    make = TextPair if packing == "pairs" else lambda ids: ids
+    return _data_set(kept.name, form, *kept.splits(make), None)
   corpus = read_text(spec)
   least = 2 if packing == "pairs" else 1  # a random next is of another document
   train, test = held_out(corpus, holdout, least=least)
   trained = train_tokenizer(tokenizer, train, vocabulary=vocabulary)
   form = Form(trained, packing, length)
-  return DataSet(
+  return _data_set(
     corpus.name,
+    form,
     pack(form, train, duplicates=duplicates, skipped=corpus.skipped),
     pack(form, test, spread=False) if test else None,
-    (),
-    text_kind(trained, pairs=packing == "pairs"),
     probe_set(spec, probe, probe_test, functools.partial(examples, form)),
-    functools.partial(_like, form),
-    {"tokenizer.json": trained.text},
   )
+
+
+def _data_set(name, form, train, test, probe):
+  kind = text_kind(form.tokenizer, pairs=form.packing == "pairs")
+  like = functools.partial(_like, form)
+  files = {"tokenizer.json": form.tokenizer.text}
+  return DataSet(name, train, test, (), kind, probe, like, files)
 
 
 def pack(

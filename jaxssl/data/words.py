@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxssl.data.items import bag, bag_name, check_ids, pad_rows
+from jaxssl.data.kept import is_kept, read_kept
 from jaxssl.data.kinds import Kind
 from jaxssl.data.sources import ArraySource, DataSet
 from jaxssl.data.text import (
@@ -91,6 +92,8 @@ def open_words(
   """
   if window < 1:
     raise InputError(f"A window of {window} words has none; it is 1 or more.")
+  if is_kept(spec):
+    return _kept(read_kept(spec))
   corpus = read_text(spec)
   texts = held_out(corpus, 0.2)[0] if corpus.name == DOCS else corpus.texts
   lists = [split_words(part) for text in texts for part in paragraphs(text)]
@@ -98,17 +101,35 @@ def open_words(
   ids = [vocabulary.ids(words) for words in lists]
   kept = subsample(ids, vocabulary.counts, threshold=threshold, seed=seed)
   rows = windows(kept, window=window)
-  data = DataSet(
+  return _words(
     corpus.name,
     ArraySource({"input": rows}, skipped=corpus.skipped),
+    vocabulary,
+    probe_set(spec, probe, probe_test, functools.partial(_texts, vocabulary)),
+  )
+
+
+def _words(name, train, vocabulary, probe):
+  data = DataSet(
+    name,
+    train,
     None,
     (),
     word_kind(vocabulary),
-    probe=probe_set(spec, probe, probe_test, functools.partial(_texts, vocabulary)),
+    probe=probe,
     like=lambda other: _texts(vocabulary, read_text(other)),
     files={"words.tsv": as_lines(vocabulary)},
   )
   return Words(data, vocabulary)
+
+
+def _kept(kept):
+  """The corpus of a run, without its windows."""
+  train, _ = kept.splits(lambda ids: ids)
+  pairs = [x.split("\t") for x in kept.files["words.tsv"].splitlines()]
+  words, counts = zip(("", "0"), *pairs, strict=True)
+  vocabulary = Vocabulary(words, np.asarray(counts, np.int64))
+  return _words(kept.name, train, vocabulary, None)
 
 
 def as_lines(vocabulary: Vocabulary) -> str:

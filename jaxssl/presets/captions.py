@@ -81,7 +81,7 @@ def open_towers(out: str | pathlib.Path) -> OpenTowers:
   Raises:
     InputError: if `out` is no run with a checkpoint, or its method has no text tower.
   """
-  experiment = runs.reopen(out)
+  experiment = runs.reopen_encoder(out)
   if experiment.data.kind.name != "captions":
     raise InputError(
       f"{out} is a run on {experiment.data.kind.name}; text towers come from runs on "
@@ -225,7 +225,7 @@ def _untrained(net, shape, seed):
 
 
 def _check_images(image_run, want, name):
-  experiment = runs.reopen(image_run)
+  experiment = runs.reopen_encoder(image_run)
   if experiment.data.kind is not IMAGES:
     raise InputError(
       f"{image_run} is a run on {experiment.data.kind.name}; LiT locks the encoder of "

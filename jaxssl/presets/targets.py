@@ -161,7 +161,7 @@ def saved_tokenizer(out: str) -> Tokenizer:
       f"{out} is a run of {entry.method}; a tokenizer is a run of a discrete VAE, such "
       "as `jaxssl train dvae_digits` makes."
     )
-  experiment = runs.reopen(out)
+  experiment = runs.reopen_encoder(out)
   mesh = data_mesh(jax.devices()[:1])
   variables = jax.device_get(runs.restore_variables(out, experiment, mesh))
   scores = partial(experiment.method.encode, patches=True)
