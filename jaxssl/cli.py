@@ -55,6 +55,10 @@ def _guarded(command: Callable, argv: Sequence[str]) -> int:
 
   try:
     code = _code(command, argv)
+  except SystemExit as stop:  # of the parser, which has said why
+    if not processes.joined():
+      raise
+    processes.leave(stop.code)
   except (Exception, KeyboardInterrupt):
     if not processes.joined():
       raise

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import jax
 import numpy as np
 
+from jaxssl import lifeline
 from jaxssl.errors import InputError
 
 HEARTBEAT = 30  # seconds after which a silent process counts as lost
@@ -179,19 +180,25 @@ def resumed_by(out: str | os.PathLike) -> str:
 
 
 @contextlib.contextmanager
-def leaving_together(out: str | os.PathLike) -> Iterator[None]:
+def leaving_together(out: str | os.PathLike = "") -> Iterator[None]:
   """Ends this process at once, with a message, when another one is lost.
 
   The last checkpoint is valid; a clean shutdown would wait for the lost one.
+
+  Args:
+    out: the run's folder; "": there is none yet.
   """
-  try:
+  if jax.process_count() == 1:
     yield
+    return
+  who = f"process {jax.process_index()} of {jax.process_count()} lost another one"
+  how = f"Go on by: {resumed_by(out)}" if out else "Start all of them again."
+
+  def lost(why="its connection is closed"):
+    _end(f"{who} ({why}). {how}", 1)
+
+  try:
+    with lifeline.held(first(), agreed, lost):
+      yield
   except jax.errors.JaxRuntimeError as error:
-    if jax.process_count() == 1:
-      raise
-    first_line = str(error).splitlines()[0]
-    _end(
-      f"process {jax.process_index()} of {jax.process_count()} lost another one "
-      f"({first_line}). Go on by: {resumed_by(out)}",
-      1,
-    )
+    lost(str(error).splitlines()[0])

@@ -96,7 +96,8 @@ def fit(
     mesh = runs.mesh_of(out) if resume else data_mesh()
   check(experiment, mesh)
   say = processes.quiet(say)
-  out = pathlib.Path(out) if resume else runs.create(experiment, out, mesh)
+  with processes.leaving_together():
+    out = pathlib.Path(out) if resume else runs.create(experiment, out, mesh)
   _say_start(experiment, out, mesh, say)
   with processes.leaving_together(out):
     with Trainer(experiment, out, mesh, callbacks, say, profile) as trainer:

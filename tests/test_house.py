@@ -17,6 +17,7 @@ FLOORS = (
     "registry",
     "seeds",
     "processes",
+    "lifeline",
     "runs",
     "measures",
     "feeds",

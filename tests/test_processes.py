@@ -118,13 +118,13 @@ def wait_for(log, step, started):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("killed", [0, 1])
+@pytest.mark.parametrize(("killed", "at"), [(0, 12), (1, 2), (1, 12), (1, 13)])
 def test_a_kill_ends_the_other_and_all_go_on_bit_identical(
-  tmp_path, uninterrupted, killed
+  tmp_path, uninterrupted, killed, at
 ):
   out = tmp_path / "killed"
   started = launch_two([TOY, *LONG, "--out", out])
-  wait_for(out / "metrics.jsonl", 12, started)
+  wait_for(out / "metrics.jsonl", at, started)
   started[killed].send_signal(signal.SIGKILL)
   said, codes = ends(started, within=2 * processes.HEARTBEAT)
   assert codes[killed] == -signal.SIGKILL
@@ -167,6 +167,15 @@ def test_an_error_in_one_process_ends_the_other(tmp_path, bad):
   said, codes = ends(launch_two(*args), within=90)
   assert codes[bad] == 2 and "Did you mean" in said[bad], said
   assert codes[1 - bad] != 0
+
+
+def test_a_wrong_option_in_one_process_ends_the_other(tmp_path):
+  """The parser of the command line ends a process by an exception of its own."""
+  args = [TOY, *SETTINGS, "--out", tmp_path / "x"]
+  said, codes = ends(launch_two(args, [*args, "--bach", "16"]), within=90)
+  assert codes == [1, 2], said
+  assert "--bach" in said[1] and "Traceback" not in said[1]
+  assert "process 0 of 2 lost another one" in said[0] and "Traceback" not in said[0]
 
 
 INTERLEAVED = """

@@ -1,0 +1,124 @@
+"""Notices at once when another process of a run is gone.
+
+Processes that wait in a collective for one that was killed would wait until JAX's
+heartbeat ends them with a stack trace. So each holds a connection to the first one: the
+kernel closes it, whatever ends a process.
+"""
+
+import contextlib
+import secrets
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+TOKEN = 8  # bytes by which the others show that they are of this run
+PATIENCE = 10  # seconds for a connection to stand
+BYE = b"."
+
+
+class Lifelines:
+  """The connections of one process.
+
+  Args:
+    lost: called from a thread, once another process is gone without having left.
+  """
+
+  def __init__(self, lost: Callable[[], None]):
+    self.lost, self.left = lost, threading.Event()
+    self.open: list[socket.socket] = []
+
+  def watch(self, connection: socket.socket) -> None:
+    """Waits in a thread for the other end to say goodbye, or to be gone."""
+    self.open.append(connection)
+    _thread(self._listen, connection)
+
+  def _listen(self, connection):
+    try:
+      said = connection.recv(len(BYE))
+    except OSError:
+      said = b""
+    if not said and not self.left.is_set():
+      self.left.set()
+      self.lost()
+
+  def leave(self) -> None:
+    """Says goodbye to all."""
+    self.left.set()
+    for connection in self.open:
+      with contextlib.suppress(OSError), connection:
+        connection.sendall(BYE)
+
+
+@contextlib.contextmanager
+def held(
+  first: bool, agreed: Callable[[str], str], lost: Callable[[], None]
+) -> Iterator[None]:
+  """Holds the connections of this process while something runs.
+
+  Where the first process cannot be reached nothing is held: JAX's heartbeat remains.
+
+  Args:
+    first: whether this is the process that the others connect to.
+    agreed: (text) -> the first process's text, in all processes.
+    lost: called from a thread, once another process is gone.
+  """
+  lines = Lifelines(lost)
+  with contextlib.ExitStack() as stack:
+    if first:
+      server, token = socket.create_server(("", 0)), secrets.token_bytes(TOKEN)
+      stack.callback(_close, server)
+      _thread(_accept, server, token, lines)
+      agreed(f"{_own_names()} {server.getsockname()[1]} {token.hex()}")
+    else:
+      *names, port, token = agreed("").split()
+      _connect(names, int(port), bytes.fromhex(token), lines)
+    stack.callback(lines.leave)
+    yield
+
+
+def _own_names():
+  """This machine's name, and the address that it stands for, if any."""
+  name = socket.gethostname()
+  try:
+    return f"{name} {socket.gethostbyname(name)}"
+  except OSError:
+    return f"{name} 127.0.0.1"
+
+
+def _accept(server, token, lines):
+  """Watches everyone who knows the token, until the server is closed."""
+  with contextlib.suppress(OSError):
+    while True:
+      connection, _ = server.accept()
+      connection.settimeout(PATIENCE)
+      if _said(connection) != token:
+        connection.close()
+        continue
+      connection.settimeout(None)
+      lines.watch(connection)
+
+
+def _said(connection):
+  try:
+    return connection.recv(TOKEN, socket.MSG_WAITALL)
+  except OSError:
+    return b""
+
+
+def _close(server):
+  """Closes a socket that a thread waits at."""
+  with contextlib.suppress(OSError), server:
+    server.shutdown(socket.SHUT_RDWR)
+
+
+def _connect(names, port, token, lines):
+  for name in names:
+    with contextlib.suppress(OSError):
+      connection = socket.create_connection((name, port), PATIENCE)
+      connection.sendall(token)
+      connection.settimeout(None)
+      return lines.watch(connection)
+
+
+def _thread(run, *args):
+  threading.Thread(target=run, args=args, daemon=True).start()
