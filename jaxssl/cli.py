@@ -408,7 +408,7 @@ def plan_command(argv: Sequence[str]) -> None:
   parser.add_argument("--topology", default="", help=help)
   parser.add_argument("--mesh", default="", help="axes and sizes: data=8,fsdp=2")
   most = "also find the largest batch that fits, up to this"
-  parser.add_argument("--find-batch", type=int, default=0, metavar="MOST", help=most)
+  parser.add_argument("--find-batch", type=int, metavar="MOST", help=most)
   parser.add_argument("--json", action="store_true", help="for programs")
   args, rest = parser.parse_known_args(argv)
   entry = registry.find(args.name)
@@ -418,22 +418,31 @@ def plan_command(argv: Sequence[str]) -> None:
   build = lambda batch: registry.build(args.name, **{**settings, "batch": batch})
   of = functools.partial(plan.plan, mesh=mesh, topology=args.topology)
   experiment = build(settings["batch"])
+  asked = None if args.find_batch is None else _searched(experiment, mesh, args)
   made, found = of(experiment, work=True), {}
   if not args.json:
     print(plan.as_text(made))
-  if args.find_batch or made.fits is False:
-    most = min(args.find_batch or settings["batch"], len(experiment.data.train))
-    rows, _ = plan.largest_batch(
-      lambda batch: of(build(batch), work=False),
-      unit=mesh.size * settings["accumulate"],
-      most=most,
-    )
+  if asked or (made.fits is False and made.memory_bytes):
+    tried = asked or plan.batches(experiment, mesh, most=made.batch)
+    rows, _ = plan.largest_batch(lambda batch: of(build(batch), work=False), tried)
     found = {"largest_batch": rows}
-    print(f"largest batch that fits, up to {most:,}: {rows:,}", file=sys.stderr)
+    print(f"largest batch that fits, up to {tried[-1]:,}: {rows:,}", file=sys.stderr)
   if args.json:
     print(json.dumps({**made._asdict(), **found}))
   if made.fits is False:
     raise InputError(f"{args.name} does not fit; see above.")
+
+
+def _searched(experiment, mesh, args):
+  """The batches among which the largest is looked for, if that can be found out."""
+  from jaxssl import plan
+
+  if plan.memory_of(mesh, args.topology) is None:
+    raise InputError(
+      "The memory of this device is not known, so --find-batch cannot say what fits; "
+      "leave it out, or name a slice by --topology."
+    )
+  return plan.batches(experiment, mesh, most=args.find_batch)
 
 
 def embed_command(argv: Sequence[str]) -> None:

@@ -405,28 +405,63 @@ def _bytes(shapes, *, last):
   return sum(sizes) // 2 if last and len(sizes) > 1 else sum(sizes)
 
 
+def batches(experiment: Experiment, mesh: Mesh, *, most: int) -> list[int]:
+  """Returns the batches that a run could have on a mesh, ascending.
+
+  They split evenly over devices and micro-batches, and divide the method's queues (see
+  `ops.queues.enqueue`); none is larger than the data.
+
+  Args:
+    experiment: the experiment, with any batch.
+    mesh: of the devices.
+    most: the largest batch asked for.
+
+  Raises:
+    InputError: if `most` is less than an example for each device and micro-batch.
+  """
+  unit = mesh.size * experiment.run.accumulate
+  if most < unit:
+    raise InputError(
+      f"The largest batch is looked for from {unit} on, an example for each of "
+      f"{mesh.size} devices in {experiment.run.accumulate} micro-batches; {most} is "
+      "less."
+    )
+  extra = runs.state_shapes(experiment, mesh).extra
+  queues = [
+    x.shape[-2]
+    for path, x in jax.tree_util.tree_leaves_with_path(extra)
+    if jax.tree_util.keystr(path, simple=True, separator="/").endswith("queue")
+  ]
+  known = range(unit, min(most, len(experiment.data.train)) + 1, unit)
+  return [rows for rows in known if not any(size % rows for size in queues)]
+
+
 def largest_batch(
-  make: Callable[[int], Plan], *, unit: int, most: int
+  make: Callable[[int], Plan], batches: Sequence[int]
 ) -> tuple[int, Plan | None]:
   """Finds the largest batch that fits, by bisection.
 
   Args:
-    make: batch -> plan.
-    unit: batches are multiples of it.
-    most: the largest that is tried, a multiple of `unit`.
+    make: batch -> plan. A batch that it refuses by an `InputError` is left out: there
+      are rules of methods that only their step knows.
+    batches: those that may be tried, ascending.
 
   Returns:
-    The batch and its plan; 0 and None if not even `unit` rows fit.
+    The batch and its plan; 0 and None if none fits.
   """
-  low, high, best = 0, most // unit, None
-  while low < high:
-    middle = (low + high + 1) // 2
-    tried = make(middle * unit)
+  left, found = list(batches), (0, None)
+  while left:
+    middle = len(left) // 2
+    try:
+      tried = make(left[middle])
+    except InputError:
+      del left[middle]
+      continue
     if tried.fits:
-      low, best = middle, tried
+      found, left = (left[middle], tried), left[middle + 1 :]
     else:
-      high = middle - 1
-  return low * unit, best
+      left = left[:middle]
+  return found
 
 
 def as_text(plan: Plan) -> str:

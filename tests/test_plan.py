@@ -115,18 +115,78 @@ def test_another_error_of_the_compiler_is_no_lack_of_memory():
     plan._refused(registry.build(TOY), MESH, "", "INTERNAL: x")
 
 
-@pytest.mark.parametrize(("limit", "found"), [(100, 96), (7, 0), (8, 8), (10**6, 128)])
-def test_the_largest_batch_is_found_by_bisection(limit, found):
-  tried = []
+def planned_up_to(limit, tried, refused=()):
+  """What makes plans of batches: `refused` cannot be, the others fit up to a limit."""
 
   def make(batch):
     tried.append(batch)
+    if batch in refused:
+      raise InputError("This batch cannot be.")
     return plan.Plan(**{**dict.fromkeys(plan.Plan._fields), "fits": batch <= limit})
 
-  rows, made = plan.largest_batch(make, unit=8, most=128)
+  return make
+
+
+@pytest.mark.parametrize(("limit", "found"), [(100, 96), (7, 0), (8, 8), (10**6, 128)])
+def test_the_largest_batch_is_found_by_bisection(limit, found):
+  tried = []
+  make = planned_up_to(limit, tried)
+  rows, made = plan.largest_batch(make, range(8, 129, 8))
   assert rows == found
   assert (made is None) == (found == 0)
   assert len(tried) <= 5
+
+
+@pytest.mark.parametrize(("limit", "found"), [(100, 64), (7, 0), (60, 32), (999, 128)])
+def test_batches_that_a_method_refuses_are_passed_over(limit, found):
+  known = range(8, 129, 8)
+  refused = {batch for batch in known if 128 % batch}
+  rows, made = plan.largest_batch(planned_up_to(limit, [], refused), known)
+  assert rows == found
+  assert made is None or made.fits
+
+
+def test_batches_split_over_the_mesh_and_divide_the_queue():
+  made = registry.build(TOY, data="host")
+  assert plan.batches(made, MESH, most=4096) == [8, 16, 32, 64]  # a queue of 64
+  assert plan.batches(made, MESH, most=50) == [8, 16, 32]
+  made = registry.build(TOY, data="host", accumulate=2)
+  assert plan.batches(made, MESH, most=4096) == [16, 32, 64]
+  without = registry.build("simclr_digits")
+  assert plan.batches(without, MESH, most=32) == [8, 16, 24, 32]
+  assert plan.batches(without, MESH, most=10**6)[-1] == 1296  # of 1,297 examples
+
+
+def test_a_larger_batch_is_found_beside_a_queue(capsys):
+  command = ["plan", TOY, "--data", "host", "--find-batch", "200", "--json"]
+  assert cli.main(command) == 0
+  said = capsys.readouterr()
+  assert json.loads(said.out)["largest_batch"] == 64
+  assert "up to 64: 64" in said.err
+
+
+def test_a_plan_that_does_not_fit_is_shown_with_a_batch_that_does(monkeypatch, capsys):
+  need = plan.plan(registry.build(TOY, data="host", batch=16), MESH, work=False)
+  room = sum(getattr(need, name) for name in plan.MEMORY)
+  monkeypatch.setattr(plan, "memory_of", lambda mesh, topology: room)
+  assert cli.main(["plan", TOY, "--data", "host", "--batch", "64", "--json"]) == 2
+  found = json.loads(capsys.readouterr().out)
+  assert found["batch"] == 64 and found["fits"] is False
+  assert found["largest_batch"] == 16
+
+
+@pytest.mark.parametrize("most", ["4", "0", "-5"])
+def test_too_small_a_range_for_the_largest_batch_is_refused(capsys, most):
+  assert cli.main(["plan", TOY, "--data", "host", "--find-batch", most, "--json"]) == 2
+  said = capsys.readouterr()
+  assert said.out == "" and "from 8 on, an example for each of 8" in said.err
+  assert f"; {most} is less" in said.err
+
+
+def test_no_batch_is_looked_for_where_the_memory_is_not_known(monkeypatch, capsys):
+  monkeypatch.setattr(plan, "memory_of", lambda mesh, topology: None)
+  assert cli.main(["plan", TOY, "--data", "host", "--find-batch", "64"]) == 2
+  assert "memory of this device is not known" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("topology", ["v5:4x4", "v5e", "v5e:4", "h100:8"])
@@ -230,15 +290,14 @@ def test_a_step_that_does_not_fit_ends_the_command(monkeypatch, capsys):
   assert cli.main(["plan", TOY, "--data", "host", "--batch", "128"]) == 2
   said = capsys.readouterr()
   assert "does NOT fit" in said.out and "too many" in said.out
-  assert "largest batch that fits, up to 128: 48" in said.err
+  assert "largest batch that fits, up to 64: 32" in said.err  # a queue of 64
 
 
 def test_a_larger_batch_is_looked_for_up_to_the_examples(monkeypatch, capsys):
   tried = limited(monkeypatch, limit=10**6)
-  command = ["plan", TOY, "--data", "host", "--find-batch", "4096", "--json"]
-  assert cli.main(command) == 0
-  assert json.loads(capsys.readouterr().out)["largest_batch"] == 200
-  assert max(tried) == 200
+  assert cli.main(["plan", "simclr_digits", "--find-batch", "4096", "--json"]) == 0
+  assert json.loads(capsys.readouterr().out)["largest_batch"] == 1296
+  assert max(tried) == 1296
 
 
 def test_blank_images_take_no_memory_and_stand_in_for_data():
