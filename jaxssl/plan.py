@@ -7,6 +7,7 @@ the features, which few steps take: of 256 examples and two views of each.
 
 import collections
 import dataclasses
+import math
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -52,6 +53,12 @@ CHIPS = {
   "v5p": Chip(459e12, 2765e9, 95 * GIB),
   "v6e": Chip(918e12, 1640e9, 32 * GIB),
 }
+LARGEST = {  # slices; of v4 and v5p any shape of no more chips
+  "v4": "16x16x16",
+  "v5e": "16x16",
+  "v5p": "16x20x28",
+  "v6e": "16x16",
+}
 TPUS = {  # what JAX calls them
   "TPU v4": "v4",
   "TPU v5 lite": "v5e",
@@ -62,7 +69,8 @@ TPUS = {  # what JAX calls them
   "TPU v6e": "v6e",
 }
 KNOWN = (
-  f"Known are {', '.join(CHIPS)} with a shape: v5e:4x4, v6e:16x16, v4:2x2x4, v5p:4x4x4."
+  f"Known are {', '.join(CHIPS)} with a shape: v5e:4x4, v6e:2x4, v4:2x2x4, v5p:4x4x4; "
+  f"at most {', '.join(f'{chip}:{shape}' for chip, shape in LARGEST.items())}."
 )
 GPUS = {
   "A100": Chip(312e12, 2039e9, 80 * GIB),
@@ -152,10 +160,9 @@ def devices_of(topology: str) -> Sequence[Any]:
   if not topology:
     return jax.devices()
   kind, _, shape = topology.partition(":")
-  if kind not in CHIPS or not re.fullmatch(r"\d+x\d+(x\d+)?", shape):
-    raise InputError(
-      f"There is no topology '{topology}'.{nearest(kind, CHIPS)} {KNOWN}"
-    )
+  if kind not in CHIPS or not _exists(shape, LARGEST[kind]):
+    near = "" if kind in CHIPS else nearest(kind, CHIPS)
+    raise InputError(f"There is no topology '{topology}'.{near} {KNOWN}")
   os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # there is no TPU to ask
   os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")  # nor one to share
   from jax.experimental import topologies
@@ -165,6 +172,18 @@ def devices_of(topology: str) -> Sequence[Any]:
     return topologies.get_topology_desc(topology, platform="tpu", **cores).devices
   except Exception as error:
     raise InputError(_no_topology(topology, error)) from error
+
+
+def _exists(shape, largest):
+  """Whether there is such a slice; asked for another, libtpu may end the process."""
+  if not re.fullmatch(r"[1-9]\d*(x[1-9]\d*)*", shape):
+    return False
+  sides, most = ([int(side) for side in x.split("x")] for x in (shape, largest))
+  if len(sides) != len(most):
+    return False
+  if len(most) == 3:  # cubes of chips, which switches join in any shape
+    return math.prod(sides) <= math.prod(most)
+  return max(sides) <= max(most)
 
 
 def _no_topology(topology, error):
@@ -391,18 +410,32 @@ def collectives(hlo: str) -> dict[str, dict[str, int]]:
   for line in hlo.splitlines():
     match = re.search(rf"= (.*?) ({kinds})(-start)?\(", line)
     if match:
-      found[match[2]]["count"] += 1
-      found[match[2]]["bytes"] += _bytes(match[1], last=bool(match[3]))
+      shapes, kind, start = match.groups()
+      if start and kind != "all-reduce":  # (operands, results, ...)
+        shapes = _elements(shapes)[1]
+      found[kind]["count"] += 1
+      found[kind]["bytes"] += _bytes(shapes)
   return dict(found)
 
 
-def _bytes(shapes, *, last):
-  """Bytes of an HLO type such as "(f32[8,4]{1,0}, bf16[3])"."""
-  sizes = [
-    WIDTHS.get(kind, 4) * int(np.prod([int(d) for d in dims.split(",") if d]))
+def _elements(shapes):
+  """The parts of an HLO tuple type such as "(f32[8,4]{1,0}, (bf16[3], u32[]))"."""
+  depth, parts = 0, [""]
+  for letter in shapes[1:-1]:
+    depth += (letter in "([{") - (letter in ")]}")
+    if letter == "," and not depth:
+      parts.append("")
+    else:
+      parts[-1] += letter
+  return parts
+
+
+def _bytes(shapes):
+  """Bytes of an HLO type, all parts of a tuple together."""
+  return sum(
+    WIDTHS.get(kind, 4) * math.prod(int(d) for d in dims.split(",") if d)
     for kind, dims in re.findall(r"\b([a-z]+\d*)\[([\d,]*)\]", shapes)
-  ]
-  return sum(sizes) // 2 if last and len(sizes) > 1 else sum(sizes)
+  )
 
 
 def batches(experiment: Experiment, mesh: Mesh, *, most: int) -> list[int]:

@@ -73,17 +73,22 @@ def test_the_roofline_is_the_slower_of_arithmetic_and_traffic():
 
 HLO = """
   %a = f32[8,4]{1,0} all-reduce(f32[8,4]{1,0} %x), replica_groups={}
-  %b = (bf16[2,3]{1,0}, bf16[16,3]{1,0}) all-gather-start(bf16[2,3]{1,0} %y)
+  %b = (bf16[2,3]{1,0:T(8,128)(2,1)}, bf16[16,3]{1,0}) all-gather-start(bf16[2,3] %y)
   %c = bf16[16,3]{1,0} all-gather-done((bf16[2,3], bf16[16,3]) %b)
   %d = (f32[5]{0}, f32[]) all-reduce(f32[5]{0} %p, f32[] %q), to_apply=%add
+  %e = ((f32[2], s8[3]), (f32[16], s8[24])) all-gather-start(f32[2] %y, s8[3] %z)
+  %f = (f32[7]{0}, f32[2,2]{1,0}) all-reduce-start(f32[7] %p, f32[2,2] %q)
+  %g = f32[9]{0} all-reduce-start(f32[9] %p), to_apply=%add
+  %h = (f32[6]{0}, f32[6]{0}, u32[], u32[]) collective-permute-start(f32[6] %p)
 """
 
 
-def test_collectives_are_counted_with_their_bytes():
+def test_collectives_are_counted_with_the_bytes_that_they_return():
   found = plan.collectives(HLO)
-  assert found["all-reduce"] == {"count": 2, "bytes": 4 * 32 + 4 * 6}
-  assert found["all-gather"]["count"] == 1
-  assert set(found) == {"all-reduce", "all-gather"}
+  assert found["all-reduce"] == {"count": 4, "bytes": 4 * (32 + 6 + 11 + 9)}
+  assert found["all-gather"] == {"count": 2, "bytes": 2 * 48 + 4 * 16 + 24}
+  assert found["collective-permute"] == {"count": 1, "bytes": 4 * 6}
+  assert set(found) == {"all-reduce", "all-gather", "collective-permute"}
 
 
 def test_what_the_compiler_refuses_does_not_fit():
@@ -189,9 +194,21 @@ def test_no_batch_is_looked_for_where_the_memory_is_not_known(monkeypatch, capsy
   assert "memory of this device is not known" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("topology", ["v5:4x4", "v5e", "v5e:4", "h100:8"])
-def test_an_unknown_topology_lists_the_known(topology):
-  with pytest.raises(InputError, match="Known are v4, v5e, v5p, v6e"):
+@pytest.mark.parametrize(
+  "topology",
+  [
+    *("v5:4x4", "v5e", "v5e:4", "h100:8", "v5e:4x4x4", "v5e:0x4", "v4:4x4", "v5p:4x4"),
+    *("v5e:32x32", "v5e:2x32", "v6e:16x32", "v4:16x16x32", "v5p:32x32x32", "v5e:4x-4"),
+  ],
+)
+def test_an_unknown_topology_lists_the_known(topology, monkeypatch):
+  from jax.experimental import topologies
+
+  def ask(*_, **__):
+    raise AssertionError("libtpu may end the process over this")
+
+  monkeypatch.setattr(topologies, "get_topology_desc", ask)
+  with pytest.raises(InputError, match="Known are v4, v5e, v5p, v6e.*v5e:16x16, v5p"):
     plan.devices_of(topology)
 
 
@@ -219,7 +236,9 @@ def test_a_slice_that_does_not_exist_lists_the_known(monkeypatch):
     plan.devices_of("v5e:3x5")
 
 
-@pytest.mark.parametrize("topology", ["v4:2x2x4", "v5e:2x2", "v5p:2x2x4", "v6e:2x2"])
+@pytest.mark.parametrize(
+  "topology", ["v4:2x2x4", "v5e:2x2", "v5e:16x16", "v5p:2x2x4", "v6e:2x2"]
+)
 def test_every_kind_of_slice_makes_a_mesh(topology):
   pytest.importorskip("libtpu")
   devices = plan.devices_of(topology)
