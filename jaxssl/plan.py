@@ -10,6 +10,7 @@ import dataclasses
 import math
 import os
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -105,7 +106,8 @@ class Plan(NamedTuple):
     fits: whether the compiler could place it in the chip's memory; None if that isn't
       known.
     exceeds_bytes: by how much it doesn't fit; 0 where it does.
-    argument_bytes: the state and the batch.
+    argument_bytes: the state, the batch, and the data set where the run keeps it on
+      every device; black images count as data that the host reads.
     temporary_bytes: activations and other intermediate arrays.
     output_bytes: what the step returns beside the state that it overwrites.
     memory_bytes: of a chip; None if not known.
@@ -253,15 +255,24 @@ def plan(
   seeds.check(experiment, mesh)
   lowered = lower(experiment, mesh)
   try:
-    compiled = lowered.compile()
+    compiled = _compile(lowered)
   except jax.errors.JaxRuntimeError as error:
     return _refused(experiment, mesh, topology, str(error))
-  found = _work(compiled)
+  found, memory = _work(compiled), _memory(compiled)
+  memory["argument_bytes"] += feeds.resident_bytes(experiment)
   if work and _on_cpu(mesh):
     found = _work_without_chunks(experiment, mesh, lowered) or found
   elif work and experiment.run.accumulate > 1:
     found = _work_of_turns(experiment, mesh)
-  return _plan(experiment, mesh, topology, {**_memory(compiled), **found})
+  return _plan(experiment, mesh, topology, {**memory, **found})
+
+
+def _compile(lowered):
+  """Compiles; a program for a slice that isn't here is kept, but can't be read back."""
+  with warnings.catch_warnings():
+    unread = "Error reading persistent compilation cache entry"
+    warnings.filterwarnings("ignore", message=unread)
+    return lowered.compile()
 
 
 def _work_without_chunks(experiment, mesh, lowered):
@@ -269,7 +280,7 @@ def _work_without_chunks(experiment, mesh, lowered):
   with convolutions.whole():
     flat = lower(experiment, mesh)
   chunks = flat.as_text() != lowered.as_text()
-  return _work(flat.compile()) if chunks else None
+  return _work(_compile(flat)) if chunks else None
 
 
 def _work_of_turns(experiment, mesh):
@@ -284,7 +295,7 @@ def _work_of_turns(experiment, mesh):
     run, accumulate=turns, batch=run.batch * turns // run.accumulate
   )
   lowered = lower(experiment._replace(run=few), mesh, unroll=True)
-  return _scaled(_work(lowered.compile()), run.accumulate / turns)
+  return _scaled(_work(_compile(lowered)), run.accumulate / turns)
 
 
 def _scaled(work, factor):
@@ -385,7 +396,7 @@ def _refused(experiment, mesh, topology, message):
     over = used - room
   return made._replace(
     fits=False,
-    exceeds_bytes=int(max(over or 1, 1)),
+    exceeds_bytes=int(max(over or 1, 1)) + feeds.resident_bytes(experiment),
     temporary_bytes=int(used or 0),
     **{f"{name}_seconds": None for name in TIMES},
   )
