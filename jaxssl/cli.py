@@ -134,8 +134,8 @@ def train_command(argv: Sequence[str]) -> None:
 
   keep_freed_memory()
   argv = _join_processes(argv)
-  if "--resume" in argv:
-    out, rest = _take_resume(argv)
+  out, rest = _take_resume(argv)
+  if out is not None:
     config = runs.read_config(out)
     entry = registry.find(config["experiment"])
     _, rest = on_slice(entry, rest)  # its mesh alone: settings are the run's
@@ -233,13 +233,15 @@ def keep_freed_memory() -> None:
 
 
 def _take_resume(argv):
-  at = argv.index("--resume")
-  if at + 1 == len(argv) or argv[at + 1].startswith("-"):
+  """Takes `--resume` out of the arguments: the run's folder or None, and the others."""
+  parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+  parser.add_argument("--resume", nargs="?", const="")
+  args, rest = parser.parse_known_args(argv)
+  if args.resume == "":
     raise InputError("--resume needs the folder of a run, as in --resume runs/x.")
-  rest = [*argv[:at], *argv[at + 2 :]]
-  if rest and not rest[0].startswith("-"):
+  if args.resume is not None and rest and not rest[0].startswith("-"):
     raise InputError(f"--resume takes no experiment name; leave '{rest[0]}' out.")
-  return argv[at + 1], rest
+  return args.resume, rest
 
 
 def parse_settings(

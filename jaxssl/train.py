@@ -307,7 +307,7 @@ class Profile:
       jax.profiler.start_trace(self.folder)
       self.tracing = True
       self.say(f"Tracing from step {step} into {self.folder}.")
-    if self.done == self.WARM + self.TRACED:
+    if self.tracing and self.done == self.WARM + self.TRACED:
       jax.block_until_ready(state.params)
       self._stop()
     self.done += 1

@@ -142,8 +142,10 @@ def test_report_is_written_again(run, capsys):
   assert page.exists() and str(page) in capsys.readouterr().out
 
 
-def test_resume_of_a_finished_run_with_the_same_settings(run, capsys):
-  assert cli.main(["train", "--resume", run, "--steps", "6"]) == 0
+@pytest.mark.parametrize("joined", [False, True])
+def test_resume_of_a_finished_run_with_the_same_settings(run, capsys, joined):
+  resume = [f"--resume={run}"] if joined else ["--resume", run]
+  assert cli.main(["train", *resume, "--steps", "6"]) == 0
   assert "Going on from step 6" in capsys.readouterr().out
 
 
@@ -180,6 +182,8 @@ def test_embed_writes_features_of_files(run, tmp_path, capsys, patches):
     (["train", "simclr_digits", "--process-id", "0"], "need --coordinator"),
     (["train", "simclr_digits", "--out", "gs://bucket/x"], "is no folder of this mach"),
     (["train", "--resume"], "needs the folder of a run"),
+    (["train", "--resume="], "needs the folder of a run"),
+    (["train", "--resume", "--steps", "6"], "needs the folder of a run"),
     (["train", "--resume", "nowhere"], "nowhere is not a run"),
     (["eval", "nowhere"], "nowhere is not a run"),
   ],

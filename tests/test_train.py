@@ -316,6 +316,19 @@ def test_a_trace_is_written_of_warm_steps(tmp_path):
   assert any("Tracing from step 3" in line for line in said)
 
 
+@pytest.mark.parametrize("folder", ["", "trace"])
+def test_only_a_trace_waits_for_the_devices(tmp_path, monkeypatch, folder):
+  waited = []
+  monkeypatch.setattr(jax, "block_until_ready", waited.append)
+  for name in ("start_trace", "stop_trace"):
+    monkeypatch.setattr(jax.profiler, name, lambda *_: None)
+  state = core.TrainState(*["params"] * len(core.TrainState._fields))
+  with train.Profile(folder and tmp_path / folder, print) as profile:
+    for step in range(20):
+      profile.before(step, state)
+  assert waited == (["params"] if folder else [])
+
+
 def test_a_run_too_short_for_a_trace_says_so(tmp_path):
   said, folder = [], tmp_path / "trace"
   made = jaxssl.build(TOY, steps=3)
