@@ -263,7 +263,7 @@ def plan(
   if work and _on_cpu(mesh):
     found = _work_without_chunks(experiment, mesh, lowered) or found
   elif work and experiment.run.accumulate > 1:
-    found = _work_of_turns(experiment, mesh)
+    found = _work_of_turns(experiment, mesh) or _of_loops(found, experiment.run)
   return _plan(experiment, mesh, topology, {**memory, **found})
 
 
@@ -287,7 +287,8 @@ def _work_of_turns(experiment, mesh):
   """The work of a step with micro-batches, without a loop, which counts as one turn.
 
   Of more than `TURNS` so many are compiled, and the work is scaled: the optimiser's
-  part, a small one, is then counted too often.
+  part, a small one, is then counted too often. None where the turns, which need more
+  memory one after the other than in a loop, don't fit.
   """
   run = experiment.run
   turns = min(run.accumulate, TURNS)
@@ -295,7 +296,18 @@ def _work_of_turns(experiment, mesh):
     run, accumulate=turns, batch=run.batch * turns // run.accumulate
   )
   lowered = lower(experiment._replace(run=few), mesh, unroll=True)
-  return _scaled(_work(_compile(lowered)), run.accumulate / turns)
+  try:
+    return _scaled(_work(_compile(lowered)), run.accumulate / turns)
+  except jax.errors.JaxRuntimeError:
+    return None
+
+
+def _of_loops(found, run):
+  """The work of loops that count as one turn; the optimiser's part with each turn.
+
+  The collectives stay those of one turn.
+  """
+  return {**_scaled(found, run.accumulate), "collectives": found["collectives"]}
 
 
 def _scaled(work, factor):

@@ -57,6 +57,25 @@ def test_the_work_of_many_micro_batches_is_that_of_four_scaled():
   assert set(found["collectives"]) == set(whole["collectives"])
 
 
+def test_work_that_fits_in_loops_alone_is_that_of_a_turn_times_their_number():
+  made = registry.build(TOY, data="host", batch=64, accumulate=8)
+  turn = plan._work(plan.lower(made, MESH, unroll=False).compile())
+  found = plan._of_loops(turn, made.run)
+  assert found["flops"] == 8 * turn["flops"]
+  assert found["collectives"] == turn["collectives"]
+  whole = plan._work(plan.lower(made, MESH, unroll=True).compile())
+  assert found["flops"] >= whole["flops"]  # what is done once counts eight times
+
+
+def test_turns_that_do_not_fit_one_after_the_other_have_no_work(monkeypatch):
+  def refuse(lowered):
+    raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Ran out of memory")
+
+  monkeypatch.setattr(plan, "_compile", refuse)
+  made = registry.build(TOY, data="host", batch=64, accumulate=8)
+  assert plan._work_of_turns(made, MESH) is None
+
+
 def test_data_that_stay_on_the_devices_are_counted(planned):
   made = registry.build(TOY, data="resident")
   images, labels = 200 * 8 * 8, 200 * 4  # bytes and int32

@@ -31,9 +31,10 @@ from jaxssl.methods.tokens import (
 )
 from jaxssl.models.predictor import first_true
 from jaxssl.models.siamese import draw_views, make_encode
-from jaxssl.ops import sinkhorn
+from jaxssl.ops import assigned, sinkhorn, sinkhorn_scaling
 
 PyTree = Any
+PLACES = 16  # hidden patches of a crop whose scores are held at a time
 
 
 class Dinov2Extra(NamedTuple):
@@ -149,13 +150,10 @@ def dinov2(
     match = partial(losses.swav, temperature=student_temperature)
     teacher = scores(stop_gradient(outputs.teacher), target_last)
     class_loss = class_term(scores(outputs.student, last), balance(teacher), match)
-    teacher_patches = scores(stop_gradient(outputs.teacher_patches), target_last)
-    patch_loss = patch_term(
-      scores(outputs.student_patches, last),
-      balance(teacher_patches, outputs.hidden),
-      outputs.hidden,
-      match,
+    rows = patch_errors(
+      outputs, last, target_last, match, epsilon=temperature, iterations=iterations
     )
+    patch_loss = patch_term(rows, outputs.hidden)
     spread = sum(losses.koleo(outputs.features[:, i]).mean() for i in range(GLOBALS))
     loss = class_loss + ibot_weight * patch_loss + koleo_weight * spread
     metrics = {
@@ -199,21 +197,63 @@ def class_term(student: jax.Array, codes: jax.Array, match: Callable) -> jax.Arr
   return across_views(match, first(student), first(codes)).mean()
 
 
-def patch_term(
-  student: jax.Array, codes: jax.Array, hidden: jax.Array, match: Callable
+def patch_errors(
+  outputs: Dinov2Outputs,
+  last: jax.Array,
+  target_last: jax.Array,
+  match: Callable,
+  *,
+  epsilon: jax.Array,
+  iterations: int,
 ) -> jax.Array:
-  """Mean over crops of the mean cross-entropy over each one's hidden patches.
+  """Cross-entropy of each hidden patch, float32 [batch, 2, patches].
+
+  The scores of all patches of a batch by all prototypes would take gigabytes: the
+  student's, the assignments and their gradients are made for a few patches of each
+  crop at a time, again in the backward pass.
 
   Args:
-    student: scores, [batch, 2, patches, prototypes].
-    codes: assignments of the same patches, 0 where there is none to match.
-    hidden: bool [batch, 2, patches].
+    outputs: of the batch.
+    last: the student's prototypes.
+    target_last: the teacher's.
     match: (scores, codes) -> [rows].
+    epsilon: of Sinkhorn-Knopp.
+    iterations: of Sinkhorn-Knopp.
+  """
+  flat = lambda x: x.reshape(-1, x.shape[-1])
+  teacher, hidden = stop_gradient(outputs.teacher_patches), outputs.hidden
+  scaling = sinkhorn_scaling(
+    flat(scores(teacher, target_last)),
+    epsilon=epsilon,
+    iterations=iterations,
+    mask=hidden.reshape(-1),
+  )
+
+  def errors(student, teacher, rows, hidden, last):
+    own, mask = scaling._replace(rows=rows.reshape(-1, 1)), hidden.reshape(-1)
+    target = flat(scores(teacher, target_last))
+    codes = assigned(target, own, epsilon=epsilon, mask=mask)
+    return match(flat(scores(student, last)), codes).reshape(hidden.shape)
+
+  whole = (outputs.student_patches, teacher, scaling.rows.reshape(hidden.shape), hidden)
+  if hidden.shape[2] <= PLACES:
+    return errors(*whole, last)
+  at = list(range(PLACES, hidden.shape[2], PLACES))
+  cut = partial(jnp.split, indices_or_sections=at, axis=2)
+  parts = zip(*map(cut, whole), strict=True)
+  again = jax.checkpoint(errors)
+  return jnp.concatenate([again(*part, last) for part in parts], axis=2)
+
+
+def patch_term(errors: jax.Array, hidden: jax.Array) -> jax.Array:
+  """Mean over crops of the mean error over each one's hidden patches.
+
+  Args:
+    errors: [batch, 2, patches].
+    hidden: bool [batch, 2, patches].
 
   Returns:
     A scalar; a crop without hidden patches counts as 0.
   """
-  flat = lambda x: x.reshape(-1, x.shape[-1])
-  rows = match(flat(student), flat(codes)).reshape(hidden.shape)
   count = jnp.maximum(hidden.sum(-1, dtype=jnp.float32), 1.0)
-  return jnp.mean(jnp.where(hidden, rows, 0.0).sum(-1) / count)
+  return jnp.mean(jnp.where(hidden, errors, 0.0).sum(-1) / count)

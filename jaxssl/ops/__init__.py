@@ -30,7 +30,7 @@ from jaxssl.ops.quantize import falling_temperature, gumbel_one_hot, other_place
 from jaxssl.ops.queues import check_queue_size, enqueue, random_queue
 from jaxssl.ops.sampling import draw_absent, draw_noise, keep_probability, noise_cdf
 from jaxssl.ops.schedules import cosine, cosine_ema, linear, per_epoch
-from jaxssl.ops.sinkhorn import sinkhorn
+from jaxssl.ops.sinkhorn import Scaling, assigned, sinkhorn, sinkhorn_scaling
 from jaxssl.ops.spectrogram import (
   LogMel,
   as_pictures,
@@ -44,11 +44,13 @@ __all__ = [
   "Clusters",
   "Graph",
   "LogMel",
+  "Scaling",
   "SoftBins",
   "ab_bins",
   "all_permutations",
   "annealed_mean",
   "as_pictures",
+  "assigned",
   "cepstrum",
   "check_colors",
   "check_queue_size",
@@ -93,6 +95,7 @@ __all__ = [
   "random_walk",
   "rebalancing",
   "sinkhorn",
+  "sinkhorn_scaling",
   "slopes",
   "soft_bins",
   "spherical_kmeans",

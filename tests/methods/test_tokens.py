@@ -1,6 +1,8 @@
 """DINO, iBOT, DINOv2 and I-JEPA against slow loops of what the papers write."""
 
 import functools
+import importlib
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -8,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxssl import losses
 from jaxssl.errors import InputError
 from jaxssl.methods import prototypes, tokens
 from jaxssl.methods.dino import DinoExtra, DinoOutputs, dino
@@ -22,6 +25,7 @@ from tests import golden, token_cases
 from tests.token_cases import constant
 
 BATCH, CROPS, PIXELS, DIM, ROWS = 3, 4, 6, 5, 7
+DINOV2 = importlib.import_module("jaxssl.methods.dinov2")  # the name is the function's
 SHARP, SOFT = 0.06, 0.1
 
 
@@ -408,6 +412,26 @@ def test_dinov2_is_balanced_dino_and_ibot_and_koleo():
     loss, np.mean(pairs) + 0.5 * patch_loss + 0.1 * koleo, rtol=1e-4
   )
   assert after is extra
+
+
+def test_dinov2_scores_of_a_few_patches_at_a_time_change_nothing(monkeypatch):
+  outputs = toy_outputs()
+  last, target = (jnp.asarray(random(ROWS, DIM, seed=i)) for i in (8, 9))
+
+  def loss(last, student):
+    own = outputs._replace(student_patches=student)
+    match = partial(losses.swav, temperature=0.1)
+    options = {"epsilon": jnp.float32(SHARP), "iterations": 3}
+    errors = DINOV2.patch_errors(own, last, target, match, **options)
+    return DINOV2.patch_term(errors, own.hidden)
+
+  def found():
+    return jax.value_and_grad(loss, (0, 1))(last, outputs.student_patches)
+
+  whole = found()
+  monkeypatch.setattr(DINOV2, "PLACES", 2)
+  close = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
+  jax.tree.map(close, found(), whole)
 
 
 def test_dino_objective_ignores_what_the_student_is():
