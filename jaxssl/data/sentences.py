@@ -28,13 +28,15 @@ def sentence_data(
     tokenizer: see `train_tokenizer`.
     vocabulary: most ids.
     length: tokens of a row; longer sentences are cut, counted and named.
-    least: sentences of fewer words are left out: headings, single names.
+    least: sentences of fewer words are left out: headings, single names. They are not
+      counted: nothing is wrong with them.
     holdout: share of the texts that is left out; see `held_out`.
     probe: see `text_data`.
     probe_test: see `text_data`.
 
   Returns:
-    The data set, without a test split of its own.
+    The data set, without a test split of its own; files that can't be read are named
+    in `train.skipped`.
 
   Raises:
     InputError: if something cannot be read, or there are no two such sentences.
@@ -44,16 +46,23 @@ def sentence_data(
   whole = text_data(spec, packing="sentences", **form, **more)
   if is_kept(spec):
     return whole
-  corpus = read_text(spec)
-  texts, _ = held_out(corpus, holdout)
-  if corpus.labels is None:
-    texts = [sentence for text in texts for sentence in sentences(text)]
-  found = tuple(text for text in texts if len(text.split()) >= least)
-  if len(found) < 2:
+  found = _sentences(read_text(spec), holdout, least)
+  if len(found.texts) < 2:
     raise InputError(
-      f"{whole.name} has {len(found)} sentences of {least} words or more; a sentence "
-      "is told from others, so there must be 2."
+      f"{whole.name} has {len(found.texts)} sentences of {least} words or more; a "
+      "sentence is told from others, so there must be 2."
     )
   made = tokenizer_from(whole.files["tokenizer.json"])
-  rows = examples(Form(made, "sentences", length), Corpus(whole.name, found))
+  rows = examples(Form(made, "sentences", length), found)
   return whole._replace(train=rows.train, test=None)
+
+
+def _sentences(corpus, holdout, least):
+  """The corpus with a text a sentence, and the file of each where there are files."""
+  texts, _ = held_out(corpus, holdout)
+  split = sentences if corpus.labels is None else lambda text: [text]
+  found = [(i, s) for i, text in enumerate(texts) for s in split(text)]
+  found = [(i, s) for i, s in found if len(s.split()) >= least]
+  files = tuple(corpus.files[i] for i, _ in found) if corpus.files else ()
+  kept = tuple(sentence for _, sentence in found)
+  return Corpus(corpus.name, kept, files=files, skipped=corpus.skipped)

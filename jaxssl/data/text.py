@@ -46,6 +46,7 @@ class Corpus(NamedTuple):
     classes: names of the labels; empty where there are none.
     files: the file of each text, relative to its folder; empty without a folder.
     skipped: what could not be read, "name: reason" each.
+    by_topic: whether these are Python's topics, of each of which a part is held out.
   """
 
   name: str
@@ -54,6 +55,7 @@ class Corpus(NamedTuple):
   classes: tuple[str, ...] = ()
   files: tuple[str, ...] = ()
   skipped: tuple[str, ...] = ()
+  by_topic: bool = False
 
 
 def read_text(spec: str | os.PathLike) -> Corpus:
@@ -70,7 +72,7 @@ def read_text(spec: str | os.PathLike) -> Corpus:
       (of a folder such files are left out, and named in `skipped`).
   """
   if spec == DOCS:
-    return Corpus(DOCS, tuple(_topics().values()))
+    return Corpus(DOCS, tuple(_topics().values()), by_topic=True)
   path = pathlib.Path(spec).expanduser()
   if path.is_dir():
     return _folder(path)
@@ -139,7 +141,7 @@ def held_out(
   texts = corpus.texts
   if not share:
     return texts, ()
-  if corpus.name == DOCS:
+  if corpus.by_topic:
     split = zip(*(_a_fifth_apart(paragraphs(text)) for text in texts), strict=True)
     first, last = (tuple("\n\n".join(x) for x in part if x) for part in split)
     return first, last
@@ -285,7 +287,7 @@ def _table(path):
 
 def _numbers_first(label):
   """Sorts "2" before "10"."""
-  number = label.lstrip("-").isdecimal()
+  number = label.removeprefix("-").isdecimal()
   return (0, int(label), label) if number else (1, 0, label)
 
 

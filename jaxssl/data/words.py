@@ -19,7 +19,6 @@ from jaxssl.data.kept import is_kept, read_kept
 from jaxssl.data.kinds import Kind
 from jaxssl.data.sources import ArraySource, DataSet
 from jaxssl.data.text import (
-  DOCS,
   Corpus,
   held_out,
   paragraphs,
@@ -95,7 +94,7 @@ def open_words(
   if is_kept(spec):
     return _kept(read_kept(spec))
   corpus = read_text(spec)
-  texts = held_out(corpus, 0.2)[0] if corpus.name == DOCS else corpus.texts
+  texts = held_out(corpus, 0.2)[0] if corpus.by_topic else corpus.texts
   lists = [split_words(part) for text in texts for part in paragraphs(text)]
   vocabulary = make_vocabulary(lists, min_count=min_count)
   ids = [vocabulary.ids(words) for words in lists]

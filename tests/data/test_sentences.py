@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from jaxssl.data import skipped_message
 from jaxssl.data.sentences import sentence_data
 from jaxssl.data.tokenizers import END, FIRST
 from jaxssl.errors import InputError
@@ -43,3 +44,14 @@ def test_lines_with_labels_are_sentences(tmp_path):
   path = tmp_path / "a.tsv"
   path.write_text("x\tone two. three four\ny\tfive six seven eight\n")
   assert len(sentence_data(str(path), length=40, **FORM).train) == 2
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path):
+  (tmp_path / "a.txt").write_text(TEXT)
+  (tmp_path / "b.txt").write_bytes(b"no \xff text")
+  (tmp_path / "c.txt").write_text(" ")
+  data = sentence_data(str(tmp_path), length=40, **FORM)
+  assert [line.split(":")[0] for line in data.train.skipped] == ["b.txt", "c.txt"]
+  assert "skipped 2 examples: b.txt" in skipped_message(data)
+  cut = sentence_data(str(tmp_path), length=24, **FORM).train
+  assert cut.files == ("a.txt",) * 3 and cut.skipped[2].startswith("a.txt: cut to 22")

@@ -48,6 +48,11 @@ def test_numbers_are_sorted_as_numbers(tmp_path):
   assert found.classes == ("2", "10")
 
 
+def test_labels_that_look_like_numbers_are_words(tmp_path):
+  found = read_text(write(tmp_path / "x.tsv", "--5\tx\n-\ty\n-5\tz\n10\tu\n2\tv\n"))
+  assert found.classes == ("-5", "2", "10", "-", "--5")
+
+
 def test_the_documentation_ships_with_python():
   found = read_text("docs")
   assert len(found.texts) > 50
@@ -74,6 +79,14 @@ def test_the_end_is_held_out(tmp_path):
   assert held_out(many, 0.0) == (("a", "b", "c", "d"), ())
   with pytest.raises(InputError, match="held out"):
     held_out(many, 1.0)
+
+
+def test_a_folder_called_docs_is_the_user_s(tmp_path):
+  for name in "abcd":
+    write(tmp_path / "docs" / f"{name}.txt", f"{name}\n\nmore of {name}")
+  found = read_text(str(tmp_path / "docs"))
+  assert found.name == "docs" and not found.by_topic
+  assert held_out(found, 0.25) == (found.texts[:3], found.texts[3:])
 
 
 def test_sentences_end_at_points_and_empty_lines():

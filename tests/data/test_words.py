@@ -147,3 +147,10 @@ def test_a_probe_has_labels_and_two_files(tmp_path):
 def test_rows_that_are_no_words_are_refused(rows, message):
   with pytest.raises(InputError, match=message):
     words.word_kind(vocabulary()).check(rows)
+
+
+def test_a_folder_called_docs_is_the_user_s_and_is_read_whole(tmp_path):
+  (tmp_path / "docs").mkdir()
+  spec = str(tmp_path / "docs")
+  corpus(tmp_path, "".join(f"a cat{i}.\n\n" for i in range(30)), "docs/a.txt")
+  assert len(words.open_words(spec, min_count=1).vocabulary.words) == 32
