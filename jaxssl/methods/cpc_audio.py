@@ -59,10 +59,12 @@ def cpc_audio(
     The method; `encode` is the mean context over frames.
 
   Raises:
-    InputError: in `init` if the view has no more frames than steps to predict, or the
-      predictor isn't as wide as the frames.
+    InputError: without negatives or steps; in `init` if the view has no more frames
+      than steps to predict, or the predictor isn't as wide as the frames.
   """
   steps = predictor.steps
+  if negatives < 1 or steps < 1:
+    raise InputError(f"negatives={negatives} and steps={steps}; both are 1 or more.")
 
   def init(key, batch):
     key_encoder, key_predictor = jax.random.split(key)

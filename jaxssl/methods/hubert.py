@@ -16,7 +16,7 @@ from jaxssl.methods.common import mean_over_patches
 from jaxssl.methods.deepcluster import check_clusters
 from jaxssl.models.siamese import encode_alone, fold_in_rows
 from jaxssl.models.speech import MaskedWave, pick_frames
-from jaxssl.models.wave import own_frames
+from jaxssl.models.wave import block_count, own_frames
 from jaxssl.ops import kmeans, to_float
 
 PyTree = Any
@@ -95,11 +95,12 @@ def hubert(
     The method; its batches need `index`, and `refresh` must run before each epoch.
 
   Raises:
-    InputError: for steps that don't rise from 1 on, fewer than 2 clusters, or more than
-      frames.
+    InputError: for steps that don't rise from 1 on, other layers than the net has,
+      fewer than 2 clusters, or more than frames.
   """
   if any(a >= b for a, b in itertools.pairwise((0, *again))):
     raise InputError(f"Frames are clustered again at {again}; pass rising steps.")
+  block_count(layers, net.encoder.context.depth)
   heard, felt = _listeners(net, acoustic, layers)
 
   def init(key, batch):

@@ -65,7 +65,19 @@ def pool_nodes(nodes: jax.Array, mask: jax.Array, pool: str) -> jax.Array:
 
 
 class NodeEncoder(nn.Module):
-  """What graph encoders have in common; each has `nodes` and `pool`."""
+  """What graph encoders have in common; each has `nodes`, `widths` and `pool`.
+
+  An InputError refuses widths of no layer, or of one without channels.
+  """
+
+  def __post_init__(self):
+    """Checks the widths before anything is made of them."""
+    if min(self.widths, default=0) < 1:
+      raise InputError(
+        f"{type(self).__name__} has layers of the widths {tuple(self.widths)}; there "
+        "is one at least, and each is 1 or more."
+      )
+    super().__post_init__()
 
   def __call__(self, x: Graph, *, train: bool, keys: jax.Array | None = None):
     """Maps graphs, rows first, to features [batch, dim]; sows those of nodes."""

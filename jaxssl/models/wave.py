@@ -277,17 +277,33 @@ class FrameTransformer(nn.Module):
 
     Returns:
       float32, the shape of `x`.
+
+    Raises:
+      InputError: for other layers than there are.
     """
+    count = block_count(layers, self.depth)
     x = x if own is None else jnp.where(own[:, :, None], x, 0.0)
     x = self.norm(x + self.position(x), train=train)
     x = self.drop(x, train=train, keys=keys)
-    count = self.depth if layers is None else layers
     ones = jnp.ones((len(x), 1, 1))
     for block, leave_out in zip(self.blocks[:count], self.leave_out, strict=False):
       options = {"train": train, "keys": keys, "mask": own}
       y = run_block(block, x, remat=self.remat, **options)
       x = jnp.where(leave_out(ones, train=train, keys=keys) > 0, y, x)
     return x.astype(jnp.float32)
+
+
+def block_count(layers: int | None, depth: int) -> int:
+  """How many of `depth` blocks are gone through: `layers`, or all for None.
+
+  Raises:
+    InputError: unless there are so many, and one at least.
+  """
+  if layers is None:
+    return depth
+  if not 1 <= layers <= depth:
+    raise InputError(f"layers is {layers}; the net has {depth} blocks: 1 to {depth}.")
+  return layers
 
 
 class Recurrent(nn.Module):

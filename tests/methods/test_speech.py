@@ -171,6 +171,9 @@ def test_settings_that_cannot_be_are_refused():
     make(examples=32, clusters=4, again=(5, 3))
   with pytest.raises(InputError, match="clusters"):
     jax.eval_shape(make(examples=1, clusters=100).init, jax.random.key(0), BATCH)
+  for layers in (0, 3):
+    with pytest.raises(InputError, match=f"layers is {layers}; .* 1 to 2"):
+      make(examples=32, clusters=4, layers=layers)
   short = {**BATCH, "input": BATCH["input"][:, :24]}
   with pytest.raises(InputError, match="too few to predict 3 ahead"):
     first_state(speech_cases.make_cpc_audio("layer"), short)
@@ -178,5 +181,10 @@ def test_settings_that_cannot_be_are_refused():
   wide = models.StepPredictions(3, 17)
   with pytest.raises(InputError, match="width=16"):
     first_state(methods.cpc_audio(encoder, wide, speech_cases.whole))
+  with pytest.raises(InputError, match="negatives=0"):
+    methods.cpc_audio(encoder, wide, speech_cases.whole, negatives=0)
+  none = models.StepPredictions(0, 16)
+  with pytest.raises(InputError, match="steps=0"):
+    methods.cpc_audio(encoder, none, speech_cases.whole)
   with pytest.raises(InputError, match="one entry per frame"):
     first_state(speech_cases.make_wav2vec2(), short)

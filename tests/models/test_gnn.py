@@ -146,6 +146,13 @@ def test_dropout_draws_from_the_keys_of_the_rows():
   assert not np.allclose(whole, net.apply(params, x, train=False))
 
 
+@pytest.mark.parametrize("encoder", [models.GCN, models.GIN, models.GAT])
+def test_encoders_without_layers_or_channels_are_refused(encoder):
+  for widths in ((), (8, 0)):
+    with pytest.raises(InputError, match="one at least"):
+      encoder(widths)
+
+
 def test_bad_options_are_named():
   x = graphs(1)
   for net, word in (
