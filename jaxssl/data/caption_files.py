@@ -95,7 +95,7 @@ def captioned_folder(path: str | os.PathLike, *, size: int) -> Splits:
       ragged rows; nothing left to train on.
   """
   root = pathlib.Path(path).expanduser()
-  folders._check_folder(root)
+  folders.check_folder(root)
   folders.check_size(size)
   rows = _by_file(_table(root))
   listed = folders._list_images(root).paths

@@ -8,6 +8,7 @@ What can be opened, by `open_captions`:
 - an .npz of images and captions; see `caption_files.captioned_npz`.
 """
 
+import pathlib
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jaxssl.data import folders
 from jaxssl.data.caption_files import (
   Pairs,
   Splits,
@@ -232,6 +234,7 @@ def _read(spec: str, size: int | None) -> Splits:
     return _of_size(digits_captions(), size)
   if spec.endswith(".npz"):
     return captioned_npz(spec, size=size)
+  folders.check_folder(pathlib.Path(spec).expanduser(), also=(DIGITS,))
   if size is None:
     raise InputError(
       f"{spec} is a folder of images; pass `size`, the side in pixels to bring them to"

@@ -18,7 +18,7 @@ from jaxssl.data.sources import (
   Source,
   threads,
 )
-from jaxssl.errors import InputError
+from jaxssl.errors import InputError, nearest
 
 EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
 TEST_FOLDERS = ("test", "val", "validation")
@@ -66,7 +66,7 @@ def image_folder(
       can be decoded.
   """
   root = pathlib.Path(path).expanduser()
-  _check_folder(root)
+  check_folder(root)
   check_size(size)
   train_root, test_root = _split_folders(root)
   train = _list_images(train_root)
@@ -115,9 +115,15 @@ def _to_mode(image, mode):
   return image.convert(mode)
 
 
-def _check_folder(root):
+def check_folder(root: pathlib.Path, *, also: Iterable[str] = ()) -> None:
+  """Raises an InputError unless `root` is a folder.
+
+  Args:
+    root: the path.
+    also: what could be opened in its place; the nearest name is shown.
+  """
   if not root.exists():
-    raise InputError(f"there is no folder {root}")
+    raise InputError(f"there is no folder {root}.{nearest(str(root), also)}")
   if not root.is_dir():
     raise InputError(f"{root} is a file; give a folder of images, or an .npz file")
 

@@ -41,7 +41,7 @@ def read_graphs(path: str) -> Listed:
     `graph`, the number of each node's graph, it holds many; `y` is then one a graph.
   - A folder with `edges.csv` (or .txt, .tsv), two numbers a line; if known,
     `features.csv`, a line of numbers a node, and `labels.csv`, a label a node (empty:
-    none).
+    none). The path of edges.csv is that of its folder.
   - A folder of many graphs as TUDataset has them: `NAME_A.txt` (edges from 1),
     `NAME_graph_indicator.txt`, and if known `NAME_graph_labels.txt`,
     `NAME_node_labels.txt`, `NAME_node_attributes.txt`.
@@ -50,7 +50,7 @@ def read_graphs(path: str) -> Listed:
   one-hot.
 
   Args:
-    path: the .npz or the folder.
+    path: the .npz, the folder, or its edges.csv.
 
   Raises:
     InputError: if it is none of these, a line is ragged or no number, there is no edge,
@@ -59,6 +59,8 @@ def read_graphs(path: str) -> Listed:
   path = pathlib.Path(path).expanduser()
   if path.suffix == ".npz":
     return _from_npz(path)
+  if path.is_file() and path == _file(path.parent, "edges"):
+    path = path.parent
   if not path.is_dir():
     raise InputError(
       f"There are no graphs at {path}. Pass an .npz, a folder with edges.csv, "
@@ -191,7 +193,8 @@ def _file(folder, stem):
 def read_numbers(path: pathlib.Path) -> np.ndarray:
   """Reads lines of numbers; commas, semicolons, tabs or spaces are between.
 
-  A first line that holds no number is the names of the columns.
+  A first line that holds no number is the names of the columns; "nan" and "inf" are
+  numbers there, which are refused.
 
   Returns:
     float32 [lines, columns], or float64 where float32 would round.
@@ -200,7 +203,7 @@ def read_numbers(path: pathlib.Path) -> np.ndarray:
     InputError: for ragged lines, what is no number, or an empty file.
   """
   lines = _lines(path)
-  if lines and not _is_number(lines[0][0]):
+  if lines and not any(map(_reads_as_number, lines[0])):
     lines = lines[1:]
   if not lines:
     raise InputError(f"{path} is empty.")
@@ -231,10 +234,16 @@ def _lines(path):
 
 
 def _is_number(word):
+  return _reads_as_number(word) and np.isfinite(float(word))
+
+
+def _reads_as_number(word):
+  """Whether a word is a number, or stands for none or for an infinite one."""
   try:
-    return np.isfinite(float(word))
+    float(word)
   except ValueError:
     return False
+  return True
 
 
 def _whole(numbers, path):

@@ -154,6 +154,8 @@ def test_a_folder_needs_a_table_and_a_size(tmp_path):
     data.open_captions(str(tmp_path), size=4, **OPTIONS)
   with pytest.raises(InputError, match="size"):
     data.open_captions(str(tmp_path), **OPTIONS)
+  with pytest.raises(InputError, match="no folder digits_caption.*'digits_captions'"):
+    data.open_captions("digits_caption", **OPTIONS)
   with pytest.raises(InputError, match="no folder"):
     data.open_captions(str(tmp_path / "not_there"), size=4, **OPTIONS)
 

@@ -80,6 +80,15 @@ def test_a_folder_with_edges_features_and_labels(tmp_path):
   assert len(data.probe.train) + len(data.probe.test) == 4
 
 
+def test_the_path_of_the_edges_is_that_of_their_folder(tmp_path):
+  spec = folder(tmp_path, edges="from,to\n0,1\n1,2\n", features="a,b\n1,2\n3,4\n5,6\n")
+  made = graphs.open_graphs(f"{spec}/edges.csv")
+  nodes = made.train.arrays()["input"].nodes
+  np.testing.assert_array_equal(nodes[0], [[1, 2], [3, 4], [5, 6]])
+  with pytest.raises(InputError, match="no graphs at .*features.csv"):
+    graphs.open_graphs(f"{spec}/features.csv")
+
+
 def test_without_features_a_node_has_its_degree(tmp_path):
   data = graphs.open_graphs(folder(tmp_path, edges="0 1\n0 2\n0 3\n"))
   found = data.train.data["input"].nodes[0].argmax(-1)
@@ -170,6 +179,8 @@ TEXTS = {
   "ragged": {"edges": "0,1\n1,2,3\n"},
   "no number": {"edges": "0,1\n1,x\n"},
   "empty": {"edges": ""},
+  "'nan' in line 1": {"edges": "0,1\n", "features": "nan,1\n2,3\n"},
+  r"'\?' in line 1": {"edges": "0,1\n", "features": "?,1\n2,3\n"},
   "two nodes": {"edges": "0,1,1\n1,2,1\n"},
   "whole numbers": {"edges": "0,1.5\n"},
   "one label": {"edges": "0,1\n", "features": "1\n2\n", "labels": "a\n"},
