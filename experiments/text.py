@@ -13,9 +13,11 @@ import optax
 
 from jaxssl import augment, methods, models, optim
 from jaxssl.data import text_data, tokenizer_from
+from jaxssl.data.text_sets import check_packing
 from jaxssl.presets import share
 from jaxssl.registry import Parts, Run, experiment
 
+GPT_PACKINGS = ("windows", "rows", "sentences")  # pairs of segments are BERT's
 GPT_RUN = Run(
   steps=2000, batch=12, log_every=100, eval_every=1000, checkpoint_every=1000
 )
@@ -38,7 +40,10 @@ def linear_decay(run: Run, peak: float, *, warmup: float) -> optax.Schedule:
   Args:
     run: its steps.
     peak: the highest rate.
-    warmup: share of the steps that it rises in.
+    warmup: share of the steps that it rises in, below 1.
+
+  Raises:
+    InputError: for another share.
   """
   rise = share(run, warmup, of=1)
   parts = [
@@ -87,7 +92,8 @@ def gpt_text(
     holdout: Share of the text, its end, that is kept for the test split.
     tokenizer: characters, byte-pairs or word-pieces.
     vocabulary: Most ids of the last two.
-    packing: windows (every place of the text begins a row) or rows.
+    packing: windows (every place of the text begins a row), rows (cut one after the
+      other) or sentences (whole ones, as many as fit).
     block: Tokens that a row predicts; it is one longer.
     width: Channels.
     depth: Blocks.
@@ -98,6 +104,7 @@ def gpt_text(
     warmup: Steps in which the rate rises; at most a tenth of the run.
     weight_decay: Of weights and embeddings; biases and norms have none.
   """
+  check_packing(packing, GPT_PACKINGS)
   opened = text_data(
     data,
     tokenizer=tokenizer,

@@ -21,7 +21,7 @@ TINY = {
   "mockingjay_audio": {**NET},
   "cpc_audio": {"width": 16},
   "wav2vec2_audio": {**NET, "codes": 4},
-  "hubert_audio": {**NET, "clusters": 8},
+  "hubert_audio": {**NET, "clusters": 8, "layers": 1},
   "future_frame_video": {"width": 8},
   "frame_order_video": {"width": 8},
   "shuffle_and_learn_video": {"width": 8},

@@ -187,6 +187,25 @@ def test_a_student_without_a_teacher_is_refused(name, settings):
     registry.build(name, **{**settings(name), "teacher": ""})
 
 
+@pytest.mark.parametrize(
+  ("name", "setting", "message"),
+  [
+    ("gpt_text", {"packing": "pairs"}, "no packing 'pairs' here.* rows, sentences"),
+    ("gpt_text", {"packing": "window"}, "Did you mean 'windows'"),
+    ("bert_text", {"warmup": 1.0}, "1 out of 1 is no part"),
+    ("roberta_text", {"warmup": -0.1}, "-0.1 out of 1 is no part"),
+    ("mae_imagenette", {"warmup": 200.0}, "200 out of 200 is no part"),
+    ("vae_digits", {"warmup": 2.0}, "2 out of 1 is no part"),
+    ("bert_text", {"duplicates": 0}, "duplicates is 0"),
+    ("hubert_audio", {"layers": 0}, "layers is 0"),
+    ("graphcl_graph", {"layers": 0}, "one at least"),
+  ],
+)
+def test_settings_that_cannot_be_are_refused_at_build(name, setting, message, settings):
+  with pytest.raises(InputError, match=message):
+    registry.build(name, **{**settings(name), **setting})
+
+
 def test_every_method_beyond_images_is_an_experiment():
   """The names that people look for, by themselves."""
   wanted = (

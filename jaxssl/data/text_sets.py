@@ -83,11 +83,9 @@ def text_data(
   Raises:
     InputError: if something cannot be read, is empty or too short.
   """
-  if packing not in PACKINGS:
-    raise InputError(
-      f"There is no packing '{packing}'.{nearest(packing, PACKINGS)} There are: "
-      f"{', '.join(PACKINGS)}."
-    )
+  check_packing(packing)
+  if duplicates < 1:
+    raise InputError(f"duplicates is {duplicates}; pairs are drawn once or more.")
   if is_kept(spec):
     kept = read_kept(spec)
     form = Form(tokenizer_from(kept.files["tokenizer.json"]), packing, length)
@@ -112,6 +110,15 @@ def _data_set(name, form, train, test, probe):
   like = functools.partial(_like, form)
   files = {"tokenizer.json": form.tokenizer.text}
   return DataSet(name, train, test, (), kind, probe, like, files)
+
+
+def check_packing(packing: str, allowed: Sequence[str] = PACKINGS) -> None:
+  """Raises InputError for a packing that is not allowed; the nearest name is shown."""
+  if packing not in allowed:
+    raise InputError(
+      f"There is no packing '{packing}' here.{nearest(packing, allowed)} There are: "
+      f"{', '.join(allowed)}."
+    )
 
 
 def pack(

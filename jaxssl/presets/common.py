@@ -140,7 +140,17 @@ def run_of(epochs: int, *, examples: int, batch: int, **every: int) -> Run:
 
 
 def share(run: Run, epochs: float, *, of: float) -> int:
-  """Returns the steps of `epochs` out of `of`: they shrink with a shortened run."""
+  """Returns the steps of `epochs` out of `of`: they shrink with a shortened run.
+
+  Raises:
+    InputError: unless the epochs are from 0 to below `of`: of a warm-up as long as the
+      run nothing is left.
+  """
+  if not 0 <= epochs < of:
+    raise InputError(
+      f"{epochs:g} out of {of:g} is no part of a run that leaves a rest; a warm-up and "
+      f"the like are from 0 to below {of:g}."
+    )
   return min(int(run.steps * epochs / of), run.steps - 1)
 
 
@@ -180,7 +190,8 @@ def warmed_temperature(
   Returns:
     step -> temperature.
   """
-  line = ops.linear(start, end, steps=max(share(run, warmup - 1, of=epochs), 1))
+  risen = max(warmup - 1, 0)
+  line = ops.linear(start, end, steps=max(share(run, risen, of=epochs), 1))
   return ops.per_epoch(line, steps_per_epoch=max(share(run, 1, of=epochs), 1))
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from jaxssl import models, presets
 from jaxssl.augment import sobel
+from jaxssl.errors import InputError
 from jaxssl.presets import imagenet
 from jaxssl.registry import Run
 
@@ -69,3 +70,15 @@ def test_schedules_shrink_with_the_run(steps):
   assert 0.0399 < float(temperature(jnp.int32(0))) < 0.0701
   imagenet.larc(run, 0.3, weight_decay=0.0, warmup=10, epochs=100)
   imagenet.stepped_sgd(run, 0.03, weight_decay=0.0, drops=(120, 160), epochs=200)
+
+
+@pytest.mark.parametrize("epochs", [-1, 100, 101])
+def test_a_share_of_a_run_leaves_a_rest(epochs):
+  assert presets.share(RUN, 99, of=100) == 990
+  with pytest.raises(InputError, match=f"{epochs} out of 100 .* 0 to below 100"):
+    presets.share(RUN, epochs, of=100)
+
+
+def test_a_temperature_without_a_warm_up_is_at_its_end():
+  temperature = presets.warmed_temperature(RUN, 0.04, 0.07, warmup=0, epochs=100)
+  np.testing.assert_allclose(temperature(11), 0.07, rtol=1e-6)
