@@ -19,7 +19,7 @@ import numpy as np
 
 from jaxssl.data.kept import is_kept, read_kept
 from jaxssl.data.kinds import Kind
-from jaxssl.data.sources import ArraySource, DataSet
+from jaxssl.data.sources import ArraySource, DataSet, Left
 from jaxssl.errors import InputError, nearest
 
 BUCKETS = 1024  # of a bag of items or words, where there are more
@@ -127,7 +127,7 @@ def open_like(names: tuple[str, ...], length: int, spec: str) -> DataSet:
   if not users:
     raise InputError(f"{spec} has none of the {len(names)} items that the run knows.")
   rows = pad_rows([[number[i] for i in items] for items in users.values()], length)
-  skipped += [f"item {item}: not known to the run" for item in unknown]
+  skipped += [Left(f"item {x}: not known to the run", what="item") for x in unknown]
   source = ArraySource({"input": rows}, tuple(skipped), tuple(users))
   return DataSet(pathlib.Path(spec).stem, source, None, (), item_kind(names))
 
@@ -285,7 +285,9 @@ def _cuts(users, length):
   """A line on each history, all items but the last, that doesn't fit into a row."""
   counts = [(user, len(items) - 1) for user, items in users.items()]
   return [
-    f"user {u}: cut to the last {length} of {n} items" for u, n in counts if n > length
+    Left(f"user {u}: cut to the last {length} of {n} items", done="cut")
+    for u, n in counts
+    if n > length
   ]
 
 
@@ -322,7 +324,7 @@ def _lines(table, header):
     try:
       kept.append(_line(fields, header, number))
     except ValueError as error:
-      skipped.append(f"line {number}: {error}")
+      skipped.append(Left(f"line {number}: {error}", what="line"))
   return kept, skipped
 
 

@@ -5,6 +5,7 @@ uint8 throughout: a quarter of the memory of floats, converted on the device by
 `jaxssl.ops.to_float`. What other kinds of examples look like is in `kinds`.
 """
 
+import collections
 import os
 import pathlib
 import types
@@ -32,12 +33,34 @@ LABEL_KEYS = ("y", "labels", "label", "y_train")
 CLASS_KEYS = ("classes", "class_names")
 
 
+class Left(str):
+  """A line of `skipped` that isn't about one example left out.
+
+  Attributes:
+    what: one of those that it is about, such as "column".
+    count: how many they are.
+    done: what was done to them: "skipped" or "cut".
+  """
+
+  what: str
+  count: int
+  done: str
+
+  def __new__(
+    cls, line: str, *, what: str = "example", count: int = 1, done: str = "skipped"
+  ) -> "Left":
+    made = super().__new__(cls, line)
+    made.what, made.count, made.done = what, count, done
+    return made
+
+
 class Source(Protocol):
   """Examples by position.
 
   Attributes:
     resident: whether all examples are in memory, as `arrays()`.
-    skipped: what could not be read and was left out, "name: reason" each.
+    skipped: what could not be read and was left out, "name: reason" each; a `Left`
+      where it isn't one example.
     files: the file of each example, relative to its folder; empty without files.
   """
 
@@ -219,20 +242,33 @@ def skipped_message(data: DataSet, *, shown: int = 5) -> str:
 
   Args:
     data: a data set.
-    shown: how many of the files are named.
+    shown: how many of the lines are repeated.
   """
   probe = () if data.probe is None else (data.probe.train, data.probe.test)
   sources = [s for s in (data.train, data.test, *probe) if s is not None]
   what = "unreadable image" if data.kind is IMAGES else "example"
   skipped = [line for source in sources for line in source.skipped]
-  done = "skipped or cut" if any(": cut to " in line for line in skipped) else "skipped"
   if not skipped:
     return ""
   more = f"; and {len(skipped) - shown} more" if len(skipped) > shown else ""
-  return (
-    f"{data.name}: {done} {len(skipped)} {what}"
-    f"{'s' if len(skipped) > 1 else ''}: {'; '.join(skipped[:shown])}{more}"
-  )
+  said = _counted(skipped, what)
+  return f"{data.name}: {said}: {'; '.join(skipped[:shown])}{more}"
+
+
+def _counted(lines, what):
+  """How many of each kind the lines are about: "skipped 3 rows and 1 column"."""
+  counts = {}
+  for line in lines:
+    left = line if isinstance(line, Left) else Left(line, what=what)
+    things = counts.setdefault(left.done, collections.Counter())
+    things[left.what] += left.count
+  listed = lambda things: " and ".join(counted(n, x) for x, n in things.items())
+  return ", ".join(f"{done} {listed(things)}" for done, things in counts.items())
+
+
+def counted(count: int, what: str) -> str:
+  """Returns a number of things: "1 row", "2 rows"."""
+  return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def blank(shape: str) -> DataSet:

@@ -16,7 +16,7 @@ import numpy as np
 
 from jaxssl.data.kept import is_kept, read_kept
 from jaxssl.data.kinds import Kind
-from jaxssl.data.sources import ArraySource, DataSet
+from jaxssl.data.sources import ArraySource, DataSet, Left, counted
 from jaxssl.data.table_files import Cells, find_column, read_cells
 from jaxssl.errors import InputError
 
@@ -283,7 +283,8 @@ def _take_label(cells, label, what):
       f"{MOST_CLASSES}. Without label, nothing is scored."
     )
   missing = int((~known).sum())
-  notes = (f"{missing} rows: no label in '{label}'",) if missing else ()
+  reason = f"{counted(missing, 'row')}: no label in '{label}'"
+  notes = (Left(reason, what="row", count=missing),) if missing else ()
   return _codes(words[known], classes) - OWN, classes, rest, notes
 
 
@@ -316,13 +317,13 @@ def _find_columns(cells, train, what):
     values, seen = np.unique(words[train], return_counts=True)
     present = values != ""
     if len(values) == 1 or not present.any():
-      dropped.append(f"column '{name}': constant")
+      dropped.append(Left(f"column '{name}': constant", what="column"))
     elif _all_numbers(words):
       numbers = _parse(cells, name, what)[train]
       deviation = float(np.nanstd(numbers)) or 1.0
       numeric.append(Numeric(name, float(np.nanmean(numbers)), deviation))
     elif seen[present].max() == 1 and present.sum() > MOST_VALUES:
-      dropped.append(f"column '{name}': every value is another")
+      dropped.append(Left(f"column '{name}': every value is another", what="column"))
     else:
       kept = np.argsort(-seen[present], kind="stable")[:MOST_VALUES]
       categorical.append(Categorical(name, _in_order(values[present][kept])))

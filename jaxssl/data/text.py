@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxssl.data.sources import DataSet
+from jaxssl.data.sources import DataSet, Left
 from jaxssl.errors import InputError, nearest
 
 DOCS = "docs"
@@ -251,10 +251,10 @@ def _folder(folder):
     try:
       text = read_file(path)
     except InputError as error:
-      skipped.append(f"{name}: {error}")
+      skipped.append(Left(f"{name}: {error}", what="file"))
       continue
     if not text.strip():
-      skipped.append(f"{name}: there is no text in it")
+      skipped.append(Left(f"{name}: there is no text in it", what="file"))
       continue
     texts.append(text)
     files.append(name)
@@ -275,7 +275,8 @@ def _table(path):
         "tab and a text."
       )
     if not cells[1].strip():
-      skipped.append(f"{path.name}, line {number}: there is no text after the label")
+      line = f"{path.name}, line {number}: there is no text after the label"
+      skipped.append(Left(line, what="line"))
       continue
     rows.append(cells)
   classes = tuple(sorted({label for label, _ in rows}, key=_numbers_first))

@@ -12,7 +12,7 @@ from jaxssl.data import packing
 from jaxssl.data.kept import is_kept, read_kept
 from jaxssl.data.kinds import Kind
 from jaxssl.data.packing import TextPair
-from jaxssl.data.sources import ArraySource, DataSet, Source
+from jaxssl.data.sources import ArraySource, DataSet, Left, Source
 from jaxssl.data.text import (
   DOCS,
   Corpus,
@@ -163,7 +163,7 @@ def examples(form: Form, corpus: Corpus) -> DataSet:
   tokens = form.tokenizer.encode(corpus.texts)
   room = form.length - 2 * marked
   cut = tuple(
-    f"{text_name(corpus, i)}: cut to {room} of its {len(t)} tokens"
+    Left(f"{text_name(corpus, i)}: cut to {room} of its {len(t)} tokens", done="cut")
     for i, t in enumerate(tokens)
     if len(t) > room
   )

@@ -26,6 +26,7 @@ from jaxssl.data.sources import (
   ArraySource,
   DataSet,
   LazySource,
+  Left,
   threads,
 )
 from jaxssl.errors import InputError
@@ -239,7 +240,7 @@ def _opened(listed, size):
     except InputError:
       raise  # imageio is missing: no file will open
     except Exception as error:  # decoders raise a dozen types for broken files
-      unread.append(f"{name}: {_reason(error)}")
+      unread.append(Left(f"{name}: {_reason(error)}", what="video"))
   return _Split(found, tuple(unread))
 
 
@@ -379,7 +380,7 @@ def _source(split, cut, size, resident_bytes, root):
   long, skipped = [], list(split.unread)
   for video in split.videos:
     reason = _check_video(video, cut)
-    skipped += [f"{video.name}: {reason}"] if reason else []
+    skipped += [Left(f"{video.name}: {reason}", what="video")] if reason else []
     long += [] if reason else [video]
   if not long:
     raise InputError(

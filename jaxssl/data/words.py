@@ -17,7 +17,7 @@ import numpy as np
 from jaxssl.data.items import bag, bag_name, check_ids, pad_rows
 from jaxssl.data.kept import is_kept, read_kept
 from jaxssl.data.kinds import Kind
-from jaxssl.data.sources import ArraySource, DataSet
+from jaxssl.data.sources import ArraySource, DataSet, Left
 from jaxssl.data.text import (
   Corpus,
   held_out,
@@ -237,9 +237,9 @@ def _texts(vocabulary, corpus: Corpus) -> DataSet:
   length = min(max(1, *map(len, lists)), LONGEST)
   ids = [vocabulary.ids(words) for words in lists]
   cut = tuple(
-    f"{text_name(corpus, i)}: cut to {length} of its {len(row)} known words"
-    for i, row in enumerate(ids)
-    if len(row) > length
+    Left(f"{text_name(corpus, i)}: cut to {length} of its {n} known words", done="cut")
+    for i, n in enumerate(map(len, ids))
+    if n > length
   )
   arrays = {"input": pad_rows([row[:length] for row in ids], length)}
   if corpus.labels is not None:

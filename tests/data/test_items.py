@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxssl.data import items
+from jaxssl.data import items, skipped_message
 from jaxssl.errors import InputError
 
 GOOD = """item,user,time
@@ -70,6 +70,7 @@ def test_what_cannot_be_read_is_counted_and_named(tmp_path):
     "user bob: one item",
   )
   assert len(opened.data.train) == 1
+  assert "a: skipped 5 lines and 1 example: line 3" in skipped_message(opened.data)
 
 
 @pytest.mark.parametrize(

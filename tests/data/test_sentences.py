@@ -52,6 +52,6 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
   (tmp_path / "c.txt").write_text(" ")
   data = sentence_data(str(tmp_path), length=40, **FORM)
   assert [line.split(":")[0] for line in data.train.skipped] == ["b.txt", "c.txt"]
-  assert "skipped 2 examples: b.txt" in skipped_message(data)
+  assert "skipped 2 files: b.txt" in skipped_message(data)
   cut = sentence_data(str(tmp_path), length=24, **FORM).train
   assert cut.files == ("a.txt",) * 3 and cut.skipped[2].startswith("a.txt: cut to 22")

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from jaxssl.data import ArraySource, DataSet, LazySource, check_images, digits, npz
-from jaxssl.data.sources import in_memory, skipped_message
+from jaxssl.data.kinds import IMAGES as IMAGE_KIND
+from jaxssl.data.sources import Left, in_memory, skipped_message
 from jaxssl.errors import InputError
 
 IMAGES = np.arange(6 * 4 * 5 * 3, dtype=np.uint8).reshape(6, 4, 5, 3)
@@ -114,6 +115,21 @@ def test_skipped_message_counts_both_splits(lines, message):
   assert skipped_message(DataSet("cats", train, test, ()), shown=2) == message
   alone = DataSet("cats", ArraySource({"input": IMAGES}, lines), None, ())
   assert skipped_message(alone, shown=2) == message
+
+
+def test_skipped_message_counts_what_the_lines_are_about():
+  lines = (
+    Left("4 rows: no label", what="row", count=4),
+    Left("column 'x': constant", what="column"),
+    Left("row 7: cut to 3", done="cut"),
+    Left("column 'y': constant", what="column"),
+  )
+  source = ArraySource({"input": IMAGES}, skipped=lines)
+  table = DataSet("cats", source, None, (), IMAGE_KIND._replace(name="tables"))
+  said = (
+    "cats: skipped 4 rows and 2 columns, cut 1 example: 4 rows: no label; and 3 more"
+  )
+  assert skipped_message(table, shown=1) == said
 
 
 # --- .npz files

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxssl.data import Row, columns_from_json, marginals, open_table
+from jaxssl.data import Row, columns_from_json, marginals, open_table, skipped_message
 from jaxssl.data.table_files import find_column, read_cells
 from jaxssl.data.tables import check_rows, row_values
 from jaxssl.errors import InputError
@@ -79,6 +79,8 @@ def test_types_missing_values_and_moments(save):
 def test_a_constant_column_is_left_out_and_named(save):
   data = open_table(save(TEXT), label="income")
   assert data.train.skipped == ("column 'always': constant",)
+  said = "mine.csv: skipped 1 column: column 'always': constant"
+  assert skipped_message(data) == said
 
 
 def test_constant_in_training_alone_is_constant(save):
@@ -95,7 +97,8 @@ def test_rows_without_a_label_are_left_out_and_counted(save):
   text = TEXT.replace("50, , x, high", "50, , x, ?")
   data = open_table(save(text), label="income", test_share=0)
   assert len(data.train) == 9
-  assert data.train.skipped[0] == "1 rows: no label in 'income'"
+  assert data.train.skipped[0] == "1 row: no label in 'income'"
+  assert "mine.csv: skipped 1 row and 1 column: 1 row: no" in skipped_message(data)
 
 
 def test_a_column_of_words_that_are_all_different_is_left_out(save):

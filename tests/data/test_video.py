@@ -177,7 +177,7 @@ def test_short_and_broken_videos_are_counted_and_named(tmp_path):
   assert len(data.train) == 1
   assert data.train.skipped[1] == "short: 3 frames, a clip takes 4"
   assert data.train.skipped[0].startswith("broken: ")
-  assert "skipped 2" in skipped_message(data)
+  assert "skipped 2 videos" in skipped_message(data)
   with pytest.raises(InputError, match="no clip of 9 frames.*5 frames, a clip takes 9"):
     videos(tmp_path, size=8, frames=9)
 

@@ -92,7 +92,7 @@ def test_texts_that_are_cut_are_named(tmp_path):
   said = "p.tsv, text 2: cut to 1000 of its 1200 known words"  # z is not known
   assert opened.data.probe.train.skipped == (said,)
   assert opened.data.probe.train.arrays()["input"].shape == (2, 1000)
-  message = f"a.txt: skipped or cut 2 examples: {said}; {said}"
+  message = f"a.txt: cut 2 examples: {said}; {said}"
   assert skipped_message(opened.data) == message
 
 
