@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxssl.data import folders, loader, sources
+from jaxssl.data.table_files import csv_errors
 from jaxssl.errors import InputError
 
 TABLES = ("captions.csv", "captions.tsv", "captions.jsonl")
@@ -83,8 +84,8 @@ def captioned_folder(path: str | os.PathLike, *, size: int) -> Splits:
   Its columns (or keys) are `file`, relative to the folder, and `caption`; an image may
   have several rows, or in .jsonl a list of captions, null for none. If there are
   `split` ("train" or "test") and `label` (a name), they are used. Images without a
-  caption, rows without an image and images that can't be decoded are left out and named
-  in `skipped`.
+  caption, or without a label where others have one, rows without an image and images
+  that can't be decoded are left out and named in `skipped`.
 
   Args:
     path: the folder.
@@ -101,8 +102,10 @@ def captioned_folder(path: str | os.PathLike, *, size: int) -> Splits:
   listed = folders._list_images(root).paths
   skipped = [f"{f}: there is no such image" for f in rows if f not in set(listed)]
   skipped += [f"{f}: no caption" for f in listed if f not in rows]
+  wanted, unlabelled = _labelled([f for f in listed if f in rows], rows)
+  skipped += [f"{f}: no label, which others have" for f in unlabelled]
   images, kept = [], []
-  for file in (f for f in listed if f in rows):
+  for file in wanted:
     try:
       images.append(folders.decode_image(root / file, size=size))
       kept.append(file)
@@ -244,17 +247,19 @@ def _csv_rows(path, text):
   delimiter = "\t" if path.suffix == ".tsv" else ","
   # csv wants the line ends as they are, for captions that hold some.
   reader = csv.DictReader(text.splitlines(keepends=True), delimiter=delimiter)
-  _check_columns(path, "its first line", reader.fieldnames or ())
-  rows = []
-  for row in reader:
-    if None in row or None in row.values():
-      raise InputError(
-        f"{path}, line {reader.line_num}: not one value for each of the "
-        f"{len(reader.fieldnames)} columns; put captions that hold a separator in "
-        "double quotes"
-      )
-    rows.append(row)
-  return rows
+  with csv_errors(reader.reader, path):
+    _check_columns(path, "its first line", reader.fieldnames or ())
+    return [_checked_row(reader, row, path) for row in reader]
+
+
+def _checked_row(reader, row, path):
+  if None in row or None in row.values():
+    raise InputError(
+      f"{path}, line {reader.line_num}: not one value for each of the "
+      f"{len(reader.fieldnames)} columns; put captions that hold a separator in "
+      "double quotes"
+    )
+  return row
 
 
 def _json_rows(path, text):
@@ -303,13 +308,24 @@ def _by_file(rows):
   return found
 
 
+def _label(rows):
+  """The first label that the rows of an image give, or ""."""
+  return next((x for row in rows if (x := (row.get("label") or "").strip())), "")
+
+
+def _labelled(files, rows):
+  """The files with a label, or all where none has one; and the others."""
+  have = [f for f in files if _label(rows[f])]
+  return (have, [f for f in files if not _label(rows[f])]) if have else (files, [])
+
+
 def _folder_splits(root, images, files, rows, skipped):
   first = [rows[f][0] for f in files]
   captions = [tuple(r["caption"].strip() for r in rows[f]) for f in files]
   split = np.array([row.get("split") or "train" for row in first])
   _check_split(split, root)
-  given = [row.get("label") or "" for row in first]
-  classes = tuple(sorted(set(given))) if all(given) else ()
+  given = [_label(rows[f]) for f in files]
+  classes = tuple(sorted(set(given) - {""}))  # all have one, or none has
   label = np.array([classes.index(g) for g in given], np.int32) if classes else None
   parts = (_selected(images, captions, label, files, split == name) for name in SPLITS)
   return _splits(root.resolve().name, *parts, classes, skipped)

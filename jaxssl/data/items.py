@@ -20,6 +20,7 @@ import numpy as np
 from jaxssl.data.kept import is_kept, read_kept
 from jaxssl.data.kinds import Kind
 from jaxssl.data.sources import ArraySource, DataSet, Left
+from jaxssl.data.table_files import csv_errors
 from jaxssl.errors import InputError, nearest
 
 BUCKETS = 1024  # of a bag of items or words, where there are more
@@ -305,7 +306,9 @@ def _read(path):
   except UnicodeDecodeError as error:
     raise InputError(f"{path} is not UTF-8 text: {error}") from error
   separator = "\t" if path.suffix == ".tsv" else ","
-  table = list(csv.reader(text.splitlines(), delimiter=separator))
+  reader = csv.reader(text.splitlines(), delimiter=separator)
+  with csv_errors(reader, path):
+    table = list(reader)
   header = [name.strip().lower() for name in table[0]] if table else []
   missing = [name for name in COLUMNS[:2] if name not in header]
   if missing:

@@ -1,13 +1,15 @@
 """Tables in files: delimited text, plain or gzipped, and parquet, as cells of text."""
 
 import collections
+import contextlib
 import csv
 import gzip
 import io
 import os
 import pathlib
 import zlib
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -92,6 +94,21 @@ def is_missing(cells: np.ndarray) -> np.ndarray:
   return np.isin(np.char.lower(cells), MISSING)
 
 
+@contextlib.contextmanager
+def csv_errors(reader: Any, path: pathlib.Path) -> Iterator[None]:
+  """Raises what the csv module finds wrong as an InputError with file and line.
+
+  Args:
+    reader: a `csv.reader`, read inside the context; of a `csv.DictReader` its `reader`,
+      whose line is counted before it is found wrong.
+    path: the file, for the message.
+  """
+  try:
+    yield
+  except csv.Error as error:
+    raise InputError(f"{path}, line {reader.line_num}: {error}") from error
+
+
 def _read_lines(path):
   """Returns (line number, cells) of every line that is not empty."""
   text = _read_text(path)
@@ -100,10 +117,8 @@ def _read_lines(path):
   reader = csv.reader(
     io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True
   )
-  try:
+  with csv_errors(reader, path):
     lines = [(reader.line_num, row) for row in reader if any(c.strip() for c in row)]
-  except csv.Error as error:
-    raise InputError(f"{path}, line {reader.line_num}: {error}") from error
   if not lines:
     raise InputError(f"{path} is empty; a table has a line per row")
   return lines

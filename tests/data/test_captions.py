@@ -15,6 +15,9 @@ from jaxssl.errors import InputError
 OPTIONS = {"length": 16, "tokenizer": "characters"}
 
 
+LONG = "x" * 200_000  # more than a field of the csv module
+
+
 def picture(path, value=100, mode="RGB"):
   path.parent.mkdir(parents=True, exist_ok=True)
   Image.new(mode, (6, 4), value if mode == "L" else (value,) * 3).save(path)
@@ -92,9 +95,25 @@ def test_other_tables_with_split_and_label(tmp_path, ending):
   assert sentences(made.test, made.kind)[0].startswith("a c")
 
 
+def test_images_without_a_label_are_left_out_where_others_have_one(tmp_path):
+  rows = "a.png,a cat,pet\nb.png,a stone,\nc.png,a cow,\nc.png,one cow,farm\n"
+  (tmp_path / "captions.csv").write_text("file,caption,label\n" + rows)
+  for name in "abc":
+    picture(tmp_path / f"{name}.png")
+  made = data.open_captions(str(tmp_path), size=4, **OPTIONS)
+  assert made.classes == ("farm", "pet") and made.train.files == ("a.png", "c.png")
+  assert made.train.arrays()["label"].tolist() == [1, 0]
+  assert made.train.skipped == ("b.png: no label, which others have",)
+  (tmp_path / "captions.csv").write_text("file,caption,label\na.png,a cat,\n")
+  made = data.open_captions(str(tmp_path), size=4, **OPTIONS)
+  assert made.classes == () and "label" not in made.train.arrays()
+
+
 @pytest.mark.parametrize(
   ("text", "message"),
   [
+    pytest.param(f"file,caption\na.png,{LONG}\n", "line 2: field larger", id="long"),
+    pytest.param(f"file,{LONG}\na.png,a\n", "line 1: field larger", id="head"),
     ("file,caption\na.png,a cat, of course\n", "line 2"),
     ("file,caption\na.png\n", "line 2"),
     ("image,caption\na.png,a cat\n", "no file"),

@@ -94,6 +94,9 @@ def test_files_that_are_none_are_refused(tmp_path):
   path.write_bytes(b"user,item\n\xff,a\n")
   with pytest.raises(InputError, match="UTF-8"):
     items.item_csv(path)
+  path.write_text(f"user,item\nann,a\nann,{'b' * 200_000}\n")
+  with pytest.raises(InputError, match=r"c\.csv, line 3: field larger"):
+    items.item_csv(path)
   with pytest.raises(InputError, match="'walks'"):
     items.open_items("walk")
   with pytest.raises(InputError, match="length"):
