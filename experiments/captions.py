@@ -6,6 +6,8 @@ caption), or an .npz with captions; see `jaxssl.data.open_captions`. Afterwards
 compared: retrieval and zero-shot classes (`jaxssl.evals`).
 """
 
+import optax
+
 from jaxssl import methods, models
 from jaxssl.data import open_captions
 from jaxssl.presets.captions import (
@@ -102,6 +104,8 @@ def siglip_captions(
 ) -> Parts:
   """SigLIP: of each image and each caption of a batch, whether they belong together.
 
+  Gradients are clipped at a norm of 1, as in the official example.
+
   Args:
     run: Settings of every run.
     data: Captioned images.
@@ -126,7 +130,8 @@ def siglip_captions(
   views = caption_views(source, crop=crop)
   method = methods.siglip(net, views, block_size=block_size or None)
   rates = {"learning_rate": learning_rate, "weight_decay": weight_decay, "b2": 0.95}
-  return caption_parts(run, method, source, views, **rates)
+  parts = caption_parts(run, method, source, views, **rates)
+  return parts._replace(tx=optax.chain(optax.clip_by_global_norm(1.0), parts.tx))
 
 
 @experiment(

@@ -36,7 +36,11 @@ def _mask(local, rate, seconds, span, start):
 
 
 def _adamw(run, rate, weight_decay):
-  """AdamW as wav2vec 2.0 has it: betas 0.9 and 0.98, a warm-up of a tenth."""
+  """AdamW with wav2vec 2.0's betas, a warm-up of a tenth, then a cosine.
+
+  wav2vec 2.0 and HuBERT have an epsilon of 1e-6, not 1e-8, and fall in a line; CPC has
+  Adam at one rate, with 0.999 for the squares.
+  """
   schedule = optim.warmup_cosine(rate, steps=run.steps, warmup=share(run, 0.1, of=1))
   return optim.adamw(schedule, weight_decay=weight_decay, b2=0.98)
 

@@ -249,7 +249,7 @@ def caption_parts(
   weight_decay: float,
   b2: float = 0.98,
 ) -> Parts:
-  """Returns the parts of an experiment on captions: AdamW, warm-up, cosine, clipping.
+  """Returns the parts of an experiment on captions: AdamW, warm-up and cosine.
 
   Args:
     run: its steps.

@@ -41,6 +41,17 @@ def test_the_default_can_be_trained(name, image_run):
   assert "encoder" in state.params or name == "lit"
 
 
+@pytest.mark.parametrize("name", ["clip", "siglip"])
+def test_gradients_are_clipped_where_the_official_code_does(name):
+  tx, params = registry.build(name, **SMALL, **TEXT).tx, {"w": np.ones(4, np.float32)}
+  update = lambda size: tx.update(
+    {"w": np.full(4, size, np.float32)}, tx.init(params), params
+  )
+  states = [jax.tree.leaves(update(size)[1]) for size in (10.0, 1000.0)]
+  alike = all(np.allclose(a, b) for a, b in zip(*states, strict=True))
+  assert alike == (name == "siglip")
+
+
 def test_lit_without_an_image_run_locks_an_untrained_encoder():
   """Always the same one, of the seed, whose features no label has touched."""
   images = np.random.default_rng(0).random((3, 8, 8, 1), np.float32)
