@@ -47,10 +47,10 @@ def test_the_whole_pipeline(name, tmp_path, capsys):
 
   examples = experiment.data.train
   encode, variables = jaxssl.load(out)
-  features = np.asarray(encode(variables, examples[np.arange(2)]["input"]))
-  assert features.shape[0] == 2 and np.isfinite(features).all()
+  rows = examples[np.arange(min(2, len(examples)))]["input"]
+  features = np.asarray(encode(variables, rows))
+  assert len(features) == min(2, len(examples)) and np.isfinite(features).all()
   with_data = make_encode(reopen(out), ONE)  # `load` does without
-  rows = examples[np.arange(2)]["input"]
   np.testing.assert_array_equal(np.asarray(with_data(variables, rows)), features)
 
   saved = tmp_path / "f.npz"
