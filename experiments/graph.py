@@ -192,8 +192,8 @@ def graphmae_graph(
 @experiment(
   method="GraphCL",
   data="digits, a graph each",
-  reaches="not measured yet",
-  cost="3 min on 2 CPU cores",
+  reaches="5 labels 66 % (5 seeds), untrained 42",
+  cost="18 s of steps on 1 CPU core",
   aliases=("graphcl",),
 )
 def graphcl_graph(

@@ -161,7 +161,7 @@ def cbow_text(
 @experiment(
   method="SimCSE",
   data="docs",
-  reaches="not measured yet",
+  reaches="Brown: TREC, 100 labels 32 %, untrained 35",
   cost="2 min on 2 CPU cores",
   aliases=("simcse",),
 )
