@@ -1,7 +1,5 @@
 """Methods on graphs: the digits' neighbour graph, their pixels as graphs, Cora."""
 
-from functools import partial
-
 import flax.linen as nn
 import optax
 
@@ -226,10 +224,12 @@ def graphcl_graph(
   return Parts(method, adam(learning_rate), open_graphs(data), views)
 
 
-marked = partial(experiment, reaches="not measured yet")
-
-
-@marked(method="GRACE", data="Cora", cost="4 min on 2 CPU cores")
+@experiment(
+  method="GRACE",
+  data="Cora",
+  reaches="random 10/90 split 82.2 % (1 seed), untrained 67.5; published 83.3",
+  cost="6 min on 1 CPU core",
+)
 def grace_cora(
   run: Run = Run(steps=200, **ONE), *, data: str = CORA, learning_rate: float = 5e-4
 ) -> Parts:
@@ -245,7 +245,12 @@ def grace_cora(
   return grace_parts(open_graphs(data, normalize=True), **own, **rates)
 
 
-@marked(method="GRACE", data="Citeseer", cost="8 min on 2 CPU cores")
+@experiment(
+  method="GRACE",
+  data="Citeseer",
+  reaches="random 10/90 split 71.7 % (1 seed), untrained 64.4; published 72.1",
+  cost="6 min on 1 CPU core",
+)
 def grace_citeseer(
   run: Run = Run(steps=200, **ONE), *, data: str = CITESEER, learning_rate: float = 1e-3
 ) -> Parts:
@@ -261,7 +266,7 @@ def grace_citeseer(
   return grace_parts(open_graphs(data, normalize=True), **own, **rates)
 
 
-@marked(
+@experiment(
   method="DGI",
   data="Cora",
   reaches="public split 81.1 % (5 seeds), untrained 69.6",
@@ -281,7 +286,7 @@ def dgi_cora(
   return dgi_parts(open_graphs(data, normalize=True), **own)
 
 
-@marked(
+@experiment(
   method="DGI",
   data="Citeseer",
   reaches="public split 71.4 % (3 seeds), untrained 62.7",
@@ -301,7 +306,7 @@ def dgi_citeseer(
   return dgi_parts(open_graphs(data, normalize=True), **own)
 
 
-@marked(
+@experiment(
   method="GraphMAE",
   data="Cora",
   reaches="public split 79.1 % (1 seed), untrained 73.8; published 84.2",
@@ -327,7 +332,7 @@ def graphmae_cora(
   return graphmae_parts(run, open_graphs(data, normalize=True), **own, **rates)
 
 
-@marked(
+@experiment(
   method="GraphMAE",
   data="Citeseer",
   reaches="public split 72.0 % (1 seed), untrained 66.7; published 73.4",
