@@ -2,8 +2,8 @@
 
 `--data` is a folder of images with a captions.csv, .tsv or .jsonl (columns file and
 caption), or an .npz with captions; see `jaxssl.data.open_captions`. Afterwards
-`jaxssl.presets.open_towers(RUN)` turns images and sentences into vectors that can be
-compared: retrieval and zero-shot classes (`jaxssl.evals`).
+`jaxssl.presets.captions.open_towers(RUN)` turns images and sentences into vectors that
+can be compared: retrieval and zero-shot classes (`jaxssl.evals`).
 """
 
 import optax

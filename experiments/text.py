@@ -14,6 +14,7 @@ import optax
 from jaxssl import augment, methods, models, optim
 from jaxssl.data import text_data, tokenizer_from
 from jaxssl.data.text_sets import check_packing
+from jaxssl.errors import InputError
 from jaxssl.presets import share
 from jaxssl.registry import Parts, Run, experiment
 
@@ -45,6 +46,8 @@ def linear_decay(run: Run, peak: float, *, warmup: float) -> optax.Schedule:
   Raises:
     InputError: for another share.
   """
+  if not warmup < 1:
+    raise InputError(f"warmup is {warmup}; a share below 1 leaves steps to fall in.")
   rise = share(run, warmup, of=1)
   parts = [
     optax.linear_schedule(0.0, peak, max(rise, 1)),

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 
 TOKEN = 8  # bytes by which the others show that they are of this run
 PATIENCE = 10  # seconds for a connection to stand
-BYE = b"."
+PAUSE = 2  # seconds in which a process that is failing too may end by itself
+WELCOME, BYE = b"+", b"."
 
 
 class Lifelines:
@@ -37,43 +38,60 @@ class Lifelines:
       said = connection.recv(len(BYE))
     except OSError:
       said = b""
-    if not said and not self.left.is_set():
+    if not said and not self.left.wait(PAUSE):
       self.left.set()
       self.lost()
 
-  def leave(self) -> None:
-    """Says goodbye to all."""
+  def leave(self, farewell: bytes = b"") -> None:
+    """Closes all connections, with a farewell or without a word."""
     self.left.set()
     for connection in self.open:
       with contextlib.suppress(OSError), connection:
-        connection.sendall(BYE)
+        connection.sendall(farewell)
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 @contextlib.contextmanager
 def held(
-  first: bool, agreed: Callable[[str], str], lost: Callable[[], None]
+  first: bool,
+  agreed: Callable[[str], str],
+  lost: Callable[[], None],
+  together: tuple[type[BaseException], ...] = (),
 ) -> Iterator[None]:
   """Holds the connections of this process while something runs.
 
+  A process that ends what runs, or raises what all raise, says goodbye; after another
+  error it hangs up without a word, as if it were gone.
   Where the first process cannot be reached nothing is held: JAX's heartbeat remains.
 
   Args:
     first: whether this is the process that the others connect to.
     agreed: (text) -> the first process's text, in all processes.
     lost: called from a thread, once another process is gone.
+    together: exceptions that all processes raise alike.
   """
   lines = Lifelines(lost)
-  with contextlib.ExitStack() as stack:
-    if first:
-      server, token = socket.create_server(("", 0)), secrets.token_bytes(TOKEN)
-      stack.callback(_close, server)
-      _thread(_accept, server, token, lines)
-      agreed(f"{_own_names()} {server.getsockname()[1]} {token.hex()}")
-    else:
-      *names, port, token = agreed("").split()
-      _connect(names, int(port), bytes.fromhex(token), lines)
-    stack.callback(lines.leave)
+  server = _serve(agreed, lines) if first else None
+  if not first:
+    *names, port, token = agreed("").split()
+    _connect(names, int(port), bytes.fromhex(token), lines)
+  try:
     yield
+    lines.leave(BYE)
+  except together:
+    lines.leave(BYE)
+    raise
+  finally:
+    lines.leave()
+    if server is not None:
+      _close(server)
+
+
+def _serve(agreed, lines):
+  server, token = socket.create_server(("", 0)), secrets.token_bytes(TOKEN)
+  _thread(_accept, server, token, lines)
+  agreed(f"{_own_names()} {server.getsockname()[1]} {token.hex()}")
+  return server
 
 
 def _own_names():
@@ -91,18 +109,13 @@ def _accept(server, token, lines):
     while True:
       connection, _ = server.accept()
       connection.settimeout(PATIENCE)
-      if _said(connection) != token:
-        connection.close()
-        continue
-      connection.settimeout(None)
-      lines.watch(connection)
-
-
-def _said(connection):
-  try:
-    return connection.recv(TOKEN, socket.MSG_WAITALL)
-  except OSError:
-    return b""
+      with contextlib.suppress(OSError):
+        if connection.recv(TOKEN, socket.MSG_WAITALL) == token:
+          connection.sendall(WELCOME)
+          connection.settimeout(None)
+          lines.watch(connection)
+          continue
+      connection.close()
 
 
 def _close(server):
@@ -116,8 +129,9 @@ def _connect(names, port, token, lines):
     with contextlib.suppress(OSError):
       connection = socket.create_connection((name, port), PATIENCE)
       connection.sendall(token)
-      connection.settimeout(None)
-      return lines.watch(connection)
+      if connection.recv(len(WELCOME)) == WELCOME:
+        connection.settimeout(None)
+        return lines.watch(connection)
 
 
 def _thread(run, *args):

@@ -81,6 +81,7 @@ GPUS = {
 COSTS = ("batch", "accumulate", "precision", "remat")  # settings that a plan repeats
 MEMORY = ("argument_bytes", "temporary_bytes", "output_bytes")
 TIMES = ("compute", "memory", "step", "epoch", "run")
+
 TURNS = 4  # micro-batches that are compiled one after the other, at most
 KINDS = (
   "all-reduce",
@@ -90,6 +91,10 @@ KINDS = (
   "collective-permute",
 )
 WIDTHS = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "f64": 8, "s64": 8}
+
+
+class DoesNotCompile(InputError):
+  """The compiler refuses the step, for another reason than memory."""
 
 
 class Plan(NamedTuple):
@@ -398,7 +403,7 @@ SIZES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 def _refused(experiment, mesh, topology, message):
   """The plan of a step that the compiler can't place; raises for other errors."""
   if not any(word in message for word in REFUSED):
-    raise InputError(f"The step does not compile: {message.splitlines()[0]}")
+    raise DoesNotCompile(f"The step does not compile: {message.splitlines()[0]}")
   empty = {**dict.fromkeys(MEMORY, 0), "flops": 0.0, "bytes_accessed": 0.0}
   made = _plan(experiment, mesh, topology, {**empty, "collectives": {}})
   used = _size_in(r"(?:Used |temporaries \()SIZE", message)
@@ -510,6 +515,8 @@ def largest_batch(
     middle = len(left) // 2
     try:
       tried = make(left[middle])
+    except DoesNotCompile:
+      raise
     except InputError:
       del left[middle]
       continue

@@ -180,13 +180,16 @@ def resumed_by(out: str | os.PathLike) -> str:
 
 
 @contextlib.contextmanager
-def leaving_together(out: str | os.PathLike = "") -> Iterator[None]:
+def leaving_together(
+  out: str | os.PathLike = "", *together: type[BaseException]
+) -> Iterator[None]:
   """Ends this process at once, with a message, when another one is lost.
 
   The last checkpoint is valid; a clean shutdown would wait for the lost one.
 
   Args:
     out: the run's folder; "": there is none yet.
+    *together: exceptions that all processes raise alike.
   """
   if jax.process_count() == 1:
     yield
@@ -198,7 +201,7 @@ def leaving_together(out: str | os.PathLike = "") -> Iterator[None]:
     _end(f"{who} ({why}). {how}", 1)
 
   try:
-    with lifeline.held(first(), agreed, lost):
+    with lifeline.held(first(), agreed, lost, together):
       yield
   except jax.errors.JaxRuntimeError as error:
     lost(str(error).splitlines()[0])

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import optax
 
 from jaxssl.core import Method
+from jaxssl.data.kept import is_kept
 from jaxssl.data.sources import DataSet
 from jaxssl.errors import InputError, nearest
 from jaxssl.models.layers import REMAT
@@ -197,6 +198,8 @@ def build(source: str, **settings: Any) -> Experiment:
   entry = find(source)
   known = defaults(entry)
   _check_settings(entry.function.__name__, known, settings)
+  if is_kept(settings.get("data", "")):
+    raise InputError(f"{settings['data']} has no examples to train on, only a form.")
   settings = {n: _absolute(v) for n, v in settings.items()}
   return build_exactly(source, {**known, **settings})
 

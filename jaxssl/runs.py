@@ -181,7 +181,7 @@ def reopen_encoder(out: str | pathlib.Path) -> Experiment:
   out, config = pathlib.Path(out), read_config(out)
   name, settings = config["experiment"], config["settings"]
   if not (name.isidentifier() and "data" in settings and (out / kept.FILE).is_file()):
-    return reopen(out)
+    return registry.build_exactly(name, settings)
   blank = {**settings, "data": f"{kept.PREFIX}{out}"}
   return registry.build_exactly(name, blank)._replace(settings=settings)
 

@@ -26,6 +26,7 @@ from jaxssl import (
   seeds,
 )
 from jaxssl.checkpoint import Checkpoints
+from jaxssl.errors import InputError
 from jaxssl.feeds import make_feed
 from jaxssl.log import MetricsLog, Progress
 from jaxssl.mesh import check_rows, data_mesh
@@ -96,10 +97,12 @@ def fit(
     mesh = runs.mesh_of(out) if resume else data_mesh()
   check(experiment, mesh)
   say = processes.quiet(say)
-  with processes.leaving_together():
-    out = pathlib.Path(out) if resume else runs.create(experiment, out, mesh)
+  if not resume:
+    with processes.leaving_together("", InputError):
+      out = runs.create(experiment, out, mesh)
+  out = pathlib.Path(out)
   _say_start(experiment, out, mesh, say)
-  with processes.leaving_together(out):
+  with processes.leaving_together(out, Interrupted, NonFiniteLoss):
     with Trainer(experiment, out, mesh, callbacks, say, profile) as trainer:
       state = trainer.run(resume=resume)
     return Result(out, state, _finish(experiment, out, state, mesh, say))

@@ -50,16 +50,35 @@ def test_who_leaves_is_not_lost(order):
 
 
 def connection_to(text):
+  """Another process, as far as the first one sees it."""
   *names, port, token = text.split()
   made = socket.create_connection((names[-1], int(port)), SOON)
-  return made, bytes.fromhex(token)
+  made.sendall(bytes.fromhex(token))
+  assert made.recv(1) == lifeline.WELCOME
+  return made
+
+
+@pytest.mark.parametrize("error", [OSError, KeyError])
+def test_who_fails_alone_is_lost_and_who_fails_with_all_is_not(error):
+  """`KeyError` is what all processes raise; the socket outlives the others."""
+  texts, left = queue.Queue(), []
+
+  def fail():
+    with lifeline.held(True, texts.put, lambda: None, (KeyError,)):
+      left.append(connection_to(texts.get()))
+      raise error
+
+  with pytest.raises(error):
+    fail()
+  left[0].settimeout(0.5)
+  with left[0], contextlib.suppress(TimeoutError):
+    assert (left[0].recv(1) == lifeline.BYE) == (error is KeyError)
 
 
 def test_a_connection_that_ends_without_goodbye_is_a_lost_process():
   texts, lost = queue.Queue(), threading.Event()
   with process(True, texts, lost):
-    other, token = connection_to(texts.get())
-    other.sendall(token)
+    other = connection_to(texts.get())
     assert not lost.wait(0.2)
     other.close()  # as the kernel does for a process that was killed
     assert lost.wait(SOON)
@@ -68,7 +87,8 @@ def test_a_connection_that_ends_without_goodbye_is_a_lost_process():
 def test_a_stranger_may_come_and_go():
   texts, lost = queue.Queue(), threading.Event()
   with process(True, texts, lost):
-    other, token = connection_to(texts.get())
-    other.sendall(bytes(len(token)))
-    other.close()
-    assert not lost.wait(0.5)
+    *names, port, token = texts.get().split()
+    with socket.create_connection((names[-1], int(port)), SOON) as stranger:
+      stranger.sendall(bytes(len(token) // 2))
+      assert not stranger.recv(1)  # shown the door
+    assert not lost.wait(lifeline.PAUSE + 0.5)

@@ -415,3 +415,11 @@ def test_the_command_prints_json(capsys):
   found = json.loads(capsys.readouterr().out)
   keys = {"fits", "temporary_bytes", "argument_bytes", "flops", "bytes_accessed"}
   assert keys | {"collectives"} <= set(found)
+
+
+def test_a_search_does_not_take_an_error_of_the_compiler_for_a_rule_of_the_method():
+  def make(rows):
+    raise plan.DoesNotCompile("INTERNAL")
+
+  with pytest.raises(plan.DoesNotCompile):
+    plan.largest_batch(make, range(8, 64, 8))

@@ -84,8 +84,8 @@ def captioned_folder(path: str | os.PathLike, *, size: int) -> Splits:
   Its columns (or keys) are `file`, relative to the folder, and `caption`; an image may
   have several rows, or in .jsonl a list of captions, null for none. If there are
   `split` ("train" or "test") and `label` (a name), they are used. Images without a
-  caption, or without a label where others have one, rows without an image and images
-  that can't be decoded are left out and named in `skipped`.
+  caption, rows without an image and images that can't be decoded are left out and named
+  in `skipped`; so are the labels of all where some images have none.
 
   Args:
     path: the folder.
@@ -102,10 +102,8 @@ def captioned_folder(path: str | os.PathLike, *, size: int) -> Splits:
   listed = folders._list_images(root).paths
   skipped = [f"{f}: there is no such image" for f in rows if f not in set(listed)]
   skipped += [f"{f}: no caption" for f in listed if f not in rows]
-  wanted, unlabelled = _labelled([f for f in listed if f in rows], rows)
-  skipped += [f"{f}: no label, which others have" for f in unlabelled]
   images, kept = [], []
-  for file in wanted:
+  for file in (f for f in listed if f in rows):
     try:
       images.append(folders.decode_image(root / file, size=size))
       kept.append(file)
@@ -313,19 +311,16 @@ def _label(rows):
   return next((x for row in rows if (x := (row.get("label") or "").strip())), "")
 
 
-def _labelled(files, rows):
-  """The files with a label, or all where none has one; and the others."""
-  have = [f for f in files if _label(rows[f])]
-  return (have, [f for f in files if not _label(rows[f])]) if have else (files, [])
-
-
 def _folder_splits(root, images, files, rows, skipped):
   first = [rows[f][0] for f in files]
   captions = [tuple(r["caption"].strip() for r in rows[f]) for f in files]
   split = np.array([row.get("split") or "train" for row in first])
   _check_split(split, root)
   given = [_label(rows[f]) for f in files]
-  classes = tuple(sorted(set(given) - {""}))  # all have one, or none has
+  if (missing := given.count("")) and any(given):
+    line = f"{missing} of {len(given)} images have none"
+    skipped += (sources.Left(line, what="label", count=len(given) - missing),)
+  classes = () if missing else tuple(sorted(set(given)))
   label = np.array([classes.index(g) for g in given], np.int32) if classes else None
   parts = (_selected(images, captions, label, files, split == name) for name in SPLITS)
   return _splits(root.resolve().name, *parts, classes, skipped)

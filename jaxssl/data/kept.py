@@ -15,6 +15,7 @@ import numpy as np
 
 from jaxssl.data.kinds import Kind
 from jaxssl.data.sources import ArraySource, DataSet
+from jaxssl.errors import InputError
 
 PyTree = Any
 PREFIX, FILE = "run:", "data.json"
@@ -95,8 +96,14 @@ def is_kept(spec: str | os.PathLike) -> bool:
 
 
 def read_kept(spec: str) -> Kept:
-  """Reads what the run of `run:FOLDER` keeps of its data."""
+  """Reads what the run of `run:FOLDER` keeps of its data.
+
+  Raises:
+    InputError: if the folder keeps nothing.
+  """
   folder = pathlib.Path(spec.removeprefix(PREFIX))
+  if not (folder / FILE).is_file():
+    raise InputError(f"{folder} is no run that keeps the form of its data in {FILE}.")
   form = json.loads((folder / FILE).read_text(encoding="utf-8"))
   files = {n: (folder / n).read_text(encoding="utf-8") for n in form.pop("files")}
   leaves = tuple((tuple(shape), dtype) for shape, dtype in form.pop("leaves"))

@@ -95,12 +95,12 @@ def open_clips(
   """
   if is_kept(spec):
     kept = read_kept(spec)
-    moving = kept.spec.startswith(NAME)
+    moving = kept.spec.partition(":")[0] == NAME
     own = options if moving else {"stride": stride}
     again = partial(_again if moving else videos, frames=frames, size=size, **own)
     return kept.data_set(video_kind(RATE), like=again)
   name, colon, path = spec.partition(":")
-  if name == "moving_digits":
+  if name == NAME:
     if colon and not path:
       raise InputError("'moving_digits:' needs a file of images after the colon")
     return moving_digits(path, frames=frames, size=size, **options)

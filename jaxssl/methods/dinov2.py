@@ -168,17 +168,10 @@ def dinov2(
   return Method(init, forward, objective, encode, move_teacher(momentum))
 
 
-def balanced(
-  scores: jax.Array,
-  mask: jax.Array | None = None,
-  *,
-  epsilon: jax.Array,
-  iterations: int,
-) -> jax.Array:
-  """Sinkhorn assignments of all rows of [..., prototypes] together; masked are 0."""
+def balanced(scores: jax.Array, *, epsilon: jax.Array, iterations: int) -> jax.Array:
+  """Sinkhorn assignments of all rows of [..., prototypes] together."""
   flat = scores.reshape(-1, scores.shape[-1])
-  rows = None if mask is None else mask.reshape(-1)
-  codes = sinkhorn(flat, epsilon=epsilon, iterations=iterations, mask=rows)
+  codes = sinkhorn(flat, epsilon=epsilon, iterations=iterations)
   return codes.reshape(scores.shape)
 
 

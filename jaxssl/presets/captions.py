@@ -55,13 +55,11 @@ class OpenTowers(NamedTuple):
     images: images [n, height, width, channels] -> unit vectors, float32 [n, dim].
     texts: sentences -> unit vectors, float32 [n, dim], of the same space.
     scale: what the model multiplies cosines by, 1 / temperature.
-    data: the data set of the run.
   """
 
   images: Callable[[np.ndarray], np.ndarray]
   texts: Callable[[Sequence[str]], np.ndarray]
   scale: float
-  data: DataSet
 
 
 def open_towers(out: str | pathlib.Path) -> OpenTowers:
@@ -120,7 +118,7 @@ def towers_of(experiment: registry.Experiment, variables: dict) -> OpenTowers:
     return of(caption_tokens(tokenizer, sentences, length=length), "text")
 
   scale = float(np.exp(variables["params"]["log_scale"]))
-  return OpenTowers(images, texts, scale, data)
+  return OpenTowers(images, texts, scale)
 
 
 def image_tower(name: str, run: Run, data: DataSet) -> nn.Module:

@@ -143,13 +143,12 @@ def share(run: Run, epochs: float, *, of: float) -> int:
   """Returns the steps of `epochs` out of `of`: they shrink with a shortened run.
 
   Raises:
-    InputError: unless the epochs are from 0 to below `of`: of a warm-up as long as the
-      run nothing is left.
+    InputError: unless the epochs are from 0 to `of`.
   """
-  if not 0 <= epochs < of:
+  if not 0 <= epochs <= of:
     raise InputError(
-      f"{epochs:g} out of {of:g} is no part of a run that leaves a rest; a warm-up and "
-      f"the like are from 0 to below {of:g}."
+      f"{epochs:g} out of {of:g} is no part of a run; a warm-up and the like are from "
+      f"0 to {of:g}."
     )
   return min(int(run.steps * epochs / of), run.steps - 1)
 

@@ -95,15 +95,16 @@ def test_other_tables_with_split_and_label(tmp_path, ending):
   assert sentences(made.test, made.kind)[0].startswith("a c")
 
 
-def test_images_without_a_label_are_left_out_where_others_have_one(tmp_path):
+def test_labels_that_some_images_lack_are_left_out_and_counted(tmp_path):
   rows = "a.png,a cat,pet\nb.png,a stone,\nc.png,a cow,\nc.png,one cow,farm\n"
   (tmp_path / "captions.csv").write_text("file,caption,label\n" + rows)
   for name in "abc":
     picture(tmp_path / f"{name}.png")
   made = data.open_captions(str(tmp_path), size=4, **OPTIONS)
-  assert made.classes == ("farm", "pet") and made.train.files == ("a.png", "c.png")
-  assert made.train.arrays()["label"].tolist() == [1, 0]
-  assert made.train.skipped == ("b.png: no label, which others have",)
+  assert made.classes == () and made.train.files == ("a.png", "b.png", "c.png")
+  assert "label" not in made.train.arrays()
+  said = data.skipped_message(made)
+  assert said.endswith("skipped 2 labels: 1 of 3 images have none")
   (tmp_path / "captions.csv").write_text("file,caption,label\na.png,a cat,\n")
   made = data.open_captions(str(tmp_path), size=4, **OPTIONS)
   assert made.classes == () and "label" not in made.train.arrays()

@@ -93,3 +93,11 @@ def test_a_run_from_before_opens_its_data(tmp_path):
     reopened.data.train[np.arange(4)]["input"].numeric,
     real.data.train[np.arange(4)]["input"].numeric,
   )
+
+
+def test_a_form_is_no_data_to_train_on(tmp_path):
+  out = runs.create(registry.build("scarf_table", **RUN), tmp_path / "run")
+  with pytest.raises(InputError, match="no examples to train on"):
+    registry.build("scarf_table", data=f"{kept.PREFIX}{out}", **RUN)
+  with pytest.raises(InputError, match="is no run that keeps the form"):
+    kept.read_kept(f"{kept.PREFIX}{tmp_path}")

@@ -75,7 +75,8 @@ def test_lit_locks_images_of_the_same_size_and_no_captions(clip_run):
 
 def test_the_towers_of_a_run(clip_run):
   towers = presets.open_towers(clip_run)
-  images = towers.data.test[np.arange(5)]["input"].image
+  data = runs.reopen(clip_run).data
+  images = data.test[np.arange(5)]["input"].image
   vectors, texts = towers.images(images), towers.texts(["the number seven", "one"])
   assert vectors.shape == (5, 128) and texts.shape == (2, 128)
   np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, rtol=1e-5)

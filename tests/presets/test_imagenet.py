@@ -72,10 +72,10 @@ def test_schedules_shrink_with_the_run(steps):
   imagenet.stepped_sgd(run, 0.03, weight_decay=0.0, drops=(120, 160), epochs=200)
 
 
-@pytest.mark.parametrize("epochs", [-1, 100, 101])
-def test_a_share_of_a_run_leaves_a_rest(epochs):
+@pytest.mark.parametrize("epochs", [-1, 101])
+def test_a_share_of_a_run_is_a_part_of_it(epochs):
   assert presets.share(RUN, 99, of=100) == 990
-  with pytest.raises(InputError, match=f"{epochs} out of 100 .* 0 to below 100"):
+  with pytest.raises(InputError, match=f"{epochs} out of 100 .* 0 to 100"):
     presets.share(RUN, epochs, of=100)
 
 
