@@ -200,7 +200,7 @@ def ibot_imagenet(
   data=DATA,
   reaches="published: kNN 81.6 %, linear 82.9 % (official), not measured here",
   cost="official: 32 A100 of 80 GB, about a day; not measured here",
-  slices=on_v5e(mesh="data=4,fsdp=4", accumulate=8, remat="full"),
+  slices=on_v5e(mesh="data=4,fsdp=4", accumulate=16, remat="full"),
 )
 def dinov2_imagenet(
   run: Run = Run(
