@@ -192,9 +192,9 @@ def test_a_student_without_a_teacher_is_refused(name, settings):
   [
     ("gpt_text", {"packing": "pairs"}, "no packing 'pairs' here.* rows, sentences"),
     ("gpt_text", {"packing": "window"}, "Did you mean 'windows'"),
-    ("bert_text", {"warmup": 1.0}, "1 out of 1 is no part"),
+    ("bert_text", {"warmup": 1.0}, "warmup is 1.0; a share below 1"),
     ("roberta_text", {"warmup": -0.1}, "-0.1 out of 1 is no part"),
-    ("mae_imagenette", {"warmup": 200.0}, "200 out of 200 is no part"),
+    ("mae_imagenette", {"warmup": 201.0}, "201 out of 200 is no part"),
     ("vae_digits", {"warmup": 2.0}, "2 out of 1 is no part"),
     ("bert_text", {"duplicates": 0}, "duplicates is 0"),
     ("hubert_audio", {"layers": 0}, "layers is 0"),

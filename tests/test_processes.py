@@ -159,7 +159,7 @@ def test_a_folder_that_holds_a_run_is_refused_by_all(tmp_path):
     assert "holds a run already" in text and "Traceback" not in text
 
 
-@pytest.mark.parametrize("bad", [0, 1])
+@pytest.mark.parametrize("bad", [0, pytest.param(1, marks=[pytest.mark.slow])])
 def test_an_error_in_one_process_ends_the_other(tmp_path, bad):
   """An error that only one of them meets: it doesn't know the experiment."""
   args = [[name, *SETTINGS, "--out", tmp_path / "x"] for name in (TOY, TOY)]
@@ -169,6 +169,7 @@ def test_an_error_in_one_process_ends_the_other(tmp_path, bad):
   assert codes[1 - bad] != 0
 
 
+@pytest.mark.slow
 def test_a_wrong_option_in_one_process_ends_the_other(tmp_path):
   """The parser of the command line ends a process by an exception of its own."""
   args = [TOY, *SETTINGS, "--out", tmp_path / "x"]
