@@ -153,7 +153,8 @@ def _check_data(out, experiment):
   """Raises InputError where the data give other columns, tokens... than the run has."""
   for name, text in _kept_files(experiment).items():
     path = out / name
-    if path.is_file() and path.read_text(encoding="utf-8") != text:
+    had = path.read_text(encoding="utf-8") if path.is_file() else text
+    if not kept.same_text(had, text):
       other = "number or form of examples" if name == kept.FILE else name
       raise InputError(
         f"The data of {out} have changed since it began: {experiment.data.name} gives "

@@ -5,6 +5,7 @@ all alike and blank, and the tokenizer, the columns and what else lies in the fo
 """
 
 import json
+import math
 import os
 import pathlib
 from collections.abc import Callable, Mapping
@@ -88,6 +89,30 @@ def form_of(data: DataSet, spec: str) -> str:
     "files": list(data.files),
   }
   return json.dumps(form, indent=1)
+
+
+def same_text(one: str, other: str) -> bool:
+  """Returns whether two kept texts say the same.
+
+  Numbers with a fraction in JSON may differ in their last digits: moments are computed
+  on whatever device is there.
+  """
+  try:
+    return _same(json.loads(one), json.loads(other))
+  except ValueError:
+    return one == other
+
+
+def _same(one, other):
+  if type(one) is not type(other):
+    return False
+  if isinstance(one, dict):
+    return one.keys() == other.keys() and all(_same(one[n], other[n]) for n in one)
+  if isinstance(one, list):
+    return len(one) == len(other) and all(map(_same, one, other))
+  if isinstance(one, float):
+    return math.isclose(one, other, rel_tol=1e-4, abs_tol=1e-6)
+  return one == other
 
 
 def is_kept(spec: str | os.PathLike) -> bool:

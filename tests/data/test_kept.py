@@ -101,3 +101,18 @@ def test_a_form_is_no_data_to_train_on(tmp_path):
     registry.build("scarf_table", data=f"{kept.PREFIX}{out}", **RUN)
   with pytest.raises(InputError, match="is no run that keeps the form"):
     kept.read_kept(f"{kept.PREFIX}{tmp_path}")
+
+
+@pytest.mark.parametrize(
+  ("other", "same"),
+  [
+    ('{"mean": 0.30000001, "n": 3}', True),  # another device's rounding
+    ('{"mean": 0.31, "n": 3}', False),
+    ('{"mean": 0.3, "n": 4}', False),
+    ('{"mean": 0.3}', False),
+    ("no JSON", False),
+  ],
+)
+def test_moments_may_differ_in_their_last_digits(other, same):
+  assert kept.same_text('{"mean": 0.3, "n": 3}', other) == same
+  assert kept.same_text("a\tb\n", "a\tb\n") and not kept.same_text("a", "b")
