@@ -174,7 +174,7 @@ def frame_order_video(
 @experiment(
   method="Shuffle and learn",
   data="moving digits",
-  reaches="not measured yet",
+  reaches="moving digits, linear: direction 98 %, untrained 97",
   cost="2 min on 2 CPU cores",
   aliases=("shuffle_and_learn",),
 )
