@@ -29,9 +29,15 @@ class Lifelines:
     self.open: list[socket.socket] = []
 
   def watch(self, connection: socket.socket) -> None:
-    """Waits in a thread for the other end to say goodbye, or to be gone."""
+    """Waits in a thread for the other end to say goodbye, or to be gone.
+
+    A connection that comes when all were left is closed.
+    """
     self.open.append(connection)
-    _thread(self._listen, connection)
+    if self.left.is_set():
+      connection.close()
+    else:
+      _thread(self._listen, connection)
 
   def _listen(self, connection):
     try:
@@ -42,8 +48,8 @@ class Lifelines:
       self.left.set()
       self.lost()
 
-  def leave(self, farewell: bytes = b"") -> None:
-    """Closes all connections, with a farewell or without a word."""
+  def leave(self, farewell: bytes) -> None:
+    """Closes all connections, with a farewell or, if it is empty, without a word."""
     self.left.set()
     for connection in self.open:
       with contextlib.suppress(OSError), connection:
@@ -61,8 +67,8 @@ def held(
   """Holds the connections of this process while something runs.
 
   A process that ends what runs, or raises what all raise, says goodbye; after another
-  error it hangs up without a word, as if it were gone.
-  Where the first process cannot be reached nothing is held: JAX's heartbeat remains.
+  error it hangs up without a word, as if it were gone. Where the first process cannot
+  be reached nothing is held: JAX's heartbeat remains.
 
   Args:
     first: whether this is the process that the others connect to.
@@ -75,14 +81,15 @@ def held(
   if not first:
     *names, port, token = agreed("").split()
     _connect(names, int(port), bytes.fromhex(token), lines)
+  farewell = b""
   try:
     yield
-    lines.leave(BYE)
+    farewell = BYE
   except together:
-    lines.leave(BYE)
+    farewell = BYE
     raise
   finally:
-    lines.leave()
+    lines.leave(farewell)
     if server is not None:
       _close(server)
 
@@ -111,9 +118,9 @@ def _accept(server, token, lines):
       connection.settimeout(PATIENCE)
       with contextlib.suppress(OSError):
         if connection.recv(TOKEN, socket.MSG_WAITALL) == token:
-          connection.sendall(WELCOME)
           connection.settimeout(None)
           lines.watch(connection)
+          connection.sendall(WELCOME)
           continue
       connection.close()
 
@@ -128,10 +135,18 @@ def _connect(names, port, token, lines):
   for name in names:
     with contextlib.suppress(OSError):
       connection = socket.create_connection((name, port), PATIENCE)
-      connection.sendall(token)
-      if connection.recv(len(WELCOME)) == WELCOME:
+      if _welcomed(connection, token):
         connection.settimeout(None)
         return lines.watch(connection)
+      connection.close()
+
+
+def _welcomed(connection, token):
+  try:
+    connection.sendall(token)
+    return connection.recv(len(WELCOME)) == WELCOME
+  except OSError:
+    return False
 
 
 def _thread(run, *args):

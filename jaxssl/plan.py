@@ -81,7 +81,6 @@ GPUS = {
 COSTS = ("batch", "accumulate", "precision", "remat")  # settings that a plan repeats
 MEMORY = ("argument_bytes", "temporary_bytes", "output_bytes")
 TIMES = ("compute", "memory", "step", "epoch", "run")
-
 TURNS = 4  # micro-batches that are compiled one after the other, at most
 KINDS = (
   "all-reduce",
