@@ -38,7 +38,7 @@ def measure(name: str, topology: str, options: argparse.Namespace) -> dict:
   devices = devices_of(topology)
   entry = registry.find(name)
   settings, axes = registry.on_slice(entry, topology)
-  settings = plan.without_data(settings) | (QUICK if options.quick else {})
+  settings = plan.without_data(entry, settings) | (QUICK if options.quick else {})
   experiment = registry.build(name, **settings)
   found = plan.plan(experiment, make_mesh(axes, devices), topology=topology)
   print(f"{plan.as_text(found)}\n{time.perf_counter() - start:.0f} s\n", flush=True)

@@ -415,18 +415,18 @@ def plan_command(argv: Sequence[str]) -> None:
   args, rest = parser.parse_known_args(argv)
   entry = registry.find(args.name)
   settings, axes = registry.on_slice(entry, args.topology)
-  settings = parse_settings(entry, plan.without_data(settings), rest, {})
+  settings = parse_settings(entry, plan.without_data(entry, settings), rest, {})
   mesh = make_mesh(args.mesh or axes, plan.devices_of(args.topology))
   build = lambda batch: registry.build(args.name, **{**settings, "batch": batch})
   of = functools.partial(plan.plan, mesh=mesh, topology=args.topology)
   experiment = build(settings["batch"])
   asked = None if args.find_batch is None else _searched(experiment, mesh, args)
-  made, found = of(experiment, work=True), {}
+  made, found = of(experiment), {}
   if not args.json:
     print(plan.as_text(made))
   if asked or (made.fits is False and made.memory_bytes):
     tried = asked or plan.batches(experiment, mesh, most=made.batch)
-    rows, _ = plan.largest_batch(lambda batch: of(build(batch), work=False), tried)
+    rows, _ = plan.largest_batch(lambda batch: of(build(batch)), tried)
     found = {"largest_batch": rows}
     print(f"largest batch that fits, up to {tried[-1]:,}: {rows:,}", file=sys.stderr)
   if args.json:

@@ -5,8 +5,6 @@ described or for the devices that are there. Nothing runs. Left out are the meas
 the features, which few steps take: of 256 examples and two views of each.
 """
 
-import collections
-import dataclasses
 import math
 import os
 import re
@@ -18,12 +16,11 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxssl import feeds, runs, seeds
+from jaxssl import feeds, hlo, runs, seeds
 from jaxssl.data.sampler import steps_per_epoch
 from jaxssl.errors import InputError, nearest
 from jaxssl.mesh import check_rows, rows_sharded
-from jaxssl.ops import convolutions
-from jaxssl.registry import Experiment
+from jaxssl.registry import Entry, Experiment, names
 
 GIB = 2**30
 BLANK = {
@@ -32,6 +29,7 @@ BLANK = {
   "tfds:fashion_mnist": "60000x28x28x1",
   "tfds:imagenette/160px-v2": "9469x160x160x3",
 }
+FROZEN = {"teacher": "moco_v2", "tokenizer": "dvae"}
 
 
 class Chip(NamedTuple):
@@ -81,15 +79,6 @@ GPUS = {
 COSTS = ("batch", "accumulate", "precision", "remat")  # settings that a plan repeats
 MEMORY = ("argument_bytes", "temporary_bytes", "output_bytes")
 TIMES = ("compute", "memory", "step", "epoch", "run")
-TURNS = 4  # micro-batches that are compiled one after the other, at most
-KINDS = (
-  "all-reduce",
-  "all-gather",
-  "reduce-scatter",
-  "all-to-all",
-  "collective-permute",
-)
-WIDTHS = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "f64": 8, "s64": 8}
 
 
 class DoesNotCompile(InputError):
@@ -230,24 +219,32 @@ def memory_of(mesh: Mesh, topology: str) -> float | None:
   return (device.memory_stats() or {}).get("bytes_limit")
 
 
-def without_data(settings: dict[str, Any]) -> dict[str, Any]:
-  """Returns an experiment's settings with blank images where data may be missing."""
-  shape = BLANK.get(str(settings.get("data", "")))
-  return settings if shape is None else {**settings, "data": f"blank:{shape}"}
+def without_data(entry: Entry, settings: dict[str, Any]) -> dict[str, Any]:
+  """Returns settings with blanks for what may be missing here and need not be read.
+
+  Blank images stand for downloads, an encoder of zeros for the run of a teacher or a
+  tokenizer that isn't named: what a step takes depends on neither.
+
+  Args:
+    entry: of the experiment.
+    settings: all of its settings.
+  """
+  made, (_, _, images) = dict(settings), entry.function.__name__.rpartition("_")
+  if shape := BLANK.get(str(settings.get("data", ""))):
+    made["data"] = f"blank:{shape}"
+  for setting, method in FROZEN.items():
+    if settings.get(setting) == "" and f"{method}_{images}" in names():
+      made[setting] = f"blank:{method}_{images}"
+  return made
 
 
-def plan(
-  experiment: Experiment, mesh: Mesh, *, topology: str = "", work: bool = True
-) -> Plan:
+def plan(experiment: Experiment, mesh: Mesh, *, topology: str = "") -> Plan:
   """Compiles the run's step for a mesh and reads what it takes.
 
   Args:
     experiment: from `registry.build`.
     mesh: of the devices of `devices_of`.
     topology: what these were named by.
-    work: whether FLOPs, bytes and collectives matter; without, a step with loops
-      (micro-batches, on a CPU convolutions in chunks) is compiled once and not twice,
-      and they count one turn of each.
 
   Returns:
     The plan; where the compiler refuses for lack of memory, `fits` is False.
@@ -262,12 +259,9 @@ def plan(
     compiled = _compile(lowered)
   except jax.errors.JaxRuntimeError as error:
     return _refused(experiment, mesh, topology, str(error))
-  found, memory = _work(compiled), _memory(compiled)
+  memory = _memory(compiled)
   memory["argument_bytes"] += feeds.resident_bytes(experiment)
-  if work and _on_cpu(mesh):
-    found = _work_without_chunks(experiment, mesh, lowered) or found
-  elif work and experiment.run.accumulate > 1:
-    found = _work_of_turns(experiment, mesh) or _of_loops(found, experiment.run)
+  found = hlo.work(compiled)._asdict()
   return _plan(experiment, mesh, topology, {**memory, **found})
 
 
@@ -277,45 +271,6 @@ def _compile(lowered):
     unread = "Error reading persistent compilation cache entry"
     warnings.filterwarnings("ignore", message=unread)
     return lowered.compile()
-
-
-def _work_without_chunks(experiment, mesh, lowered):
-  """The work where convolutions come in chunks, a loop that counts as one turn."""
-  with convolutions.whole():
-    flat = lower(experiment, mesh)
-  chunks = flat.as_text() != lowered.as_text()
-  return _work(_compile(flat)) if chunks else None
-
-
-def _work_of_turns(experiment, mesh):
-  """The work of a step with micro-batches, without a loop, which counts as one turn.
-
-  Of more than `TURNS` so many are compiled, and the work is scaled: the optimiser's
-  part, a small one, is then counted too often. None where the turns, which need more
-  memory one after the other than in a loop, don't fit.
-  """
-  run = experiment.run
-  turns = min(run.accumulate, TURNS)
-  few = dataclasses.replace(
-    run, accumulate=turns, batch=run.batch * turns // run.accumulate
-  )
-  lowered = lower(experiment._replace(run=few), mesh, unroll=True)
-  try:
-    return _scaled(_work(_compile(lowered)), run.accumulate / turns)
-  except jax.errors.JaxRuntimeError:
-    return None
-
-
-def _of_loops(found, run):
-  """The work of loops that count as one turn; the optimiser's part with each turn.
-
-  The collectives stay those of one turn.
-  """
-  return {**_scaled(found, run.accumulate), "collectives": found["collectives"]}
-
-
-def _scaled(work, factor):
-  return jax.tree.map(lambda x: type(x)(x * factor), work)
 
 
 def lower(
@@ -350,16 +305,6 @@ def _memory(compiled):
     "argument_bytes": memory.argument_size_in_bytes,
     "temporary_bytes": memory.temp_size_in_bytes,
     "output_bytes": max(output, 0),
-  }
-
-
-def _work(compiled):
-  cost = compiled.cost_analysis()
-  cost = cost[0] if isinstance(cost, list) else cost
-  return {
-    "flops": cost.get("flops", 0.0),
-    "bytes_accessed": cost.get("bytes accessed", 0.0),
-    "collectives": collectives(compiled.as_text()),
   }
 
 
@@ -421,48 +366,6 @@ def _refused(experiment, mesh, topology, message):
 def _size_in(pattern, message):
   found = re.search(pattern.replace("SIZE", r"([0-9.]+)([KMGT]?)\b"), message)
   return None if found is None else float(found[1]) * SIZES[found[2]]
-
-
-def collectives(hlo: str) -> dict[str, dict[str, int]]:
-  """Counts the collectives of a compiled program, and the bytes that they return.
-
-  Args:
-    hlo: `compiled.as_text()`.
-
-  Returns:
-    kind -> {"count": int, "bytes": int} of one device.
-  """
-  found = collections.defaultdict(lambda: {"count": 0, "bytes": 0})
-  kinds = "|".join(KINDS)
-  for line in hlo.splitlines():
-    match = re.search(rf"= (.*?) ({kinds})(-start)?\(", line)
-    if match:
-      shapes, kind, start = match.groups()
-      if start and kind != "all-reduce":  # (operands, results, ...)
-        shapes = _elements(shapes)[1]
-      found[kind]["count"] += 1
-      found[kind]["bytes"] += _bytes(shapes)
-  return dict(found)
-
-
-def _elements(shapes):
-  """The parts of an HLO tuple type such as "(f32[8,4]{1,0}, (bf16[3], u32[]))"."""
-  depth, parts = 0, [""]
-  for letter in shapes[1:-1]:
-    depth += (letter in "([{") - (letter in ")]}")
-    if letter == "," and not depth:
-      parts.append("")
-    else:
-      parts[-1] += letter
-  return parts
-
-
-def _bytes(shapes):
-  """Bytes of an HLO type, all parts of a tuple together."""
-  return sum(
-    WIDTHS.get(kind, 4) * math.prod(int(d) for d in dims.split(",") if d)
-    for kind, dims in re.findall(r"\b([a-z]+\d*)\[([\d,]*)\]", shapes)
-  )
 
 
 def batches(experiment: Experiment, mesh: Mesh, *, most: int) -> list[int]:

@@ -291,7 +291,8 @@ def make_encode(experiment: Experiment, mesh: Mesh) -> Callable:
   """Returns jitted `encode(variables, inputs, patches=False)` -> features.
 
   `variables` is `{"params": ..., "extra": ...}` of a state, `inputs` [batch, ...] in
-  the training examples' form (images: uint8, or floats in [0, 1]).
+  the training examples' form (images: uint8, or floats in [0, 1]). Inside another
+  jitted function it runs where that one does.
   """
   method = experiment.method
 
@@ -304,8 +305,9 @@ def make_encode(experiment: Experiment, mesh: Mesh) -> Callable:
   form = data.train[np.zeros(1, np.int32)]["input"]
 
   def placed(variables, inputs, patches=False):
-    if not isinstance(inputs, jax.core.Tracer):
-      _check_inputs(inputs, form, data)
+    if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(inputs)):
+      return encode(variables, inputs, patches)  # a part of another program
+    _check_inputs(inputs, form, data)
     even = len(jax.tree.leaves(inputs)[0]) % mesh.size == 0
     sharding = rows_sharded(mesh) if even else replicated(mesh)
     return jitted(variables, put(inputs, sharding), patches=patches)

@@ -15,6 +15,7 @@ FLOORS = (
   ("methods", "evals", "report"),
   (
     "registry",
+    "hlo",
     "seeds",
     "processes",
     "lifeline",

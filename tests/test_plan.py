@@ -48,38 +48,10 @@ def test_a_plan_can_be_read_by_people(planned):
   assert "all-reduce" in said
 
 
-def test_the_work_of_many_micro_batches_is_that_of_four_scaled():
-  mesh = make_mesh("data=8")
-  made = registry.build(TOY, data="host", batch=64, accumulate=8)
-  found = plan._work_of_turns(made, mesh)
-  whole = plan._work(plan.lower(made, mesh, unroll=True).compile())
-  assert found["flops"] == pytest.approx(whole["flops"], rel=0.1)
-  assert set(found["collectives"]) == set(whole["collectives"])
-
-
-def test_work_that_fits_in_loops_alone_is_that_of_a_turn_times_their_number():
-  made = registry.build(TOY, data="host", batch=64, accumulate=8)
-  turn = plan._work(plan.lower(made, MESH, unroll=False).compile())
-  found = plan._of_loops(turn, made.run)
-  assert found["flops"] == 8 * turn["flops"]
-  assert found["collectives"] == turn["collectives"]
-  whole = plan._work(plan.lower(made, MESH, unroll=True).compile())
-  assert found["flops"] >= whole["flops"]  # what is done once counts eight times
-
-
-def test_turns_that_do_not_fit_one_after_the_other_have_no_work(monkeypatch):
-  def refuse(lowered):
-    raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Ran out of memory")
-
-  monkeypatch.setattr(plan, "_compile", refuse)
-  made = registry.build(TOY, data="host", batch=64, accumulate=8)
-  assert plan._work_of_turns(made, MESH) is None
-
-
 def test_data_that_stay_on_the_devices_are_counted(planned):
   made = registry.build(TOY, data="resident")
   images, labels = 200 * 8 * 8, 200 * 4  # bytes and int32
-  found = plan.plan(made, MESH, work=False)
+  found = plan.plan(made, MESH)
   assert found.argument_bytes == planned.argument_bytes + images + labels
   refused = plan._refused(made, MESH, "", "out of memory: Used 17.00G of 16.00G")
   assert refused.exceeds_bytes == 2**30 + images + labels
@@ -98,26 +70,6 @@ def test_the_roofline_is_the_slower_of_arithmetic_and_traffic():
   assert found["step_seconds"] == 4
   assert found["epoch_seconds"] == 4 * (200 // 32)
   assert found["run_seconds"] == 4 * 12
-
-
-HLO = """
-  %a = f32[8,4]{1,0} all-reduce(f32[8,4]{1,0} %x), replica_groups={}
-  %b = (bf16[2,3]{1,0:T(8,128)(2,1)}, bf16[16,3]{1,0}) all-gather-start(bf16[2,3] %y)
-  %c = bf16[16,3]{1,0} all-gather-done((bf16[2,3], bf16[16,3]) %b)
-  %d = (f32[5]{0}, f32[]) all-reduce(f32[5]{0} %p, f32[] %q), to_apply=%add
-  %e = ((f32[2], s8[3]), (f32[16], s8[24])) all-gather-start(f32[2] %y, s8[3] %z)
-  %f = (f32[7]{0}, f32[2,2]{1,0}) all-reduce-start(f32[7] %p, f32[2,2] %q)
-  %g = f32[9]{0} all-reduce-start(f32[9] %p), to_apply=%add
-  %h = (f32[6]{0}, f32[6]{0}, u32[], u32[]) collective-permute-start(f32[6] %p)
-"""
-
-
-def test_collectives_are_counted_with_the_bytes_that_they_return():
-  found = plan.collectives(HLO)
-  assert found["all-reduce"] == {"count": 4, "bytes": 4 * (32 + 6 + 11 + 9)}
-  assert found["all-gather"] == {"count": 2, "bytes": 2 * 48 + 4 * 16 + 24}
-  assert found["collective-permute"] == {"count": 1, "bytes": 4 * 6}
-  assert set(found) == {"all-reduce", "all-gather", "collective-permute"}
 
 
 def test_what_the_compiler_refuses_does_not_fit():
@@ -200,7 +152,7 @@ def test_a_larger_batch_is_found_beside_a_queue(capsys):
 
 
 def test_a_plan_that_does_not_fit_is_shown_with_a_batch_that_does(monkeypatch, capsys):
-  need = plan.plan(registry.build(TOY, data="host", batch=16), MESH, work=False)
+  need = plan.plan(registry.build(TOY, data="host", batch=16), MESH)
   room = sum(getattr(need, name) for name in plan.MEMORY)
   monkeypatch.setattr(plan, "memory_of", lambda mesh, topology: room)
   assert cli.main(["plan", TOY, "--data", "host", "--batch", "64", "--json"]) == 2
@@ -360,7 +312,7 @@ def limited(monkeypatch, limit):
   """Plans that fit up to a batch; the batches that are tried."""
   tried = []
 
-  def make(experiment, mesh, *, topology, work):
+  def make(experiment, mesh, *, topology):
     rows = experiment.run.batch
     tried.append(rows)
     blank = plan._refused(experiment, mesh, topology, f"out of memory: Used {rows}G of")
@@ -395,19 +347,52 @@ def test_blank_images_take_no_memory_and_stand_in_for_data():
 
 def test_imagenet_is_planned_without_imagenet():
   entry = registry.find("simclr_imagenet")
-  settings = plan.without_data(registry.defaults(entry))
+  settings = plan.without_data(entry, registry.defaults(entry))
   assert settings["data"] == "blank:1281167x256x256x3"
   for data in ("cifar10", "fashion_mnist", "imagenette"):
-    known = registry.defaults(registry.find(f"simclr_{data}"))
-    assert plan.without_data(known)["data"].startswith("blank:")
+    other = registry.find(f"simclr_{data}")
+    known = registry.defaults(other)
+    assert plan.without_data(other, known)["data"].startswith("blank:")
 
 
 @pytest.mark.parametrize("name", ["colorization", "colorization_regression"])
 def test_images_that_stand_for_others_have_a_colour(name):
-  settings = plan.without_data(registry.defaults(registry.find(f"{name}_imagenette")))
+  entry = registry.find(f"{name}_imagenette")
+  settings = plan.without_data(entry, registry.defaults(entry))
   assert settings["data"].startswith("blank:")
   made = registry.build(f"{name}_imagenette", **{**settings, "encoder": "convnet"})
   assert made.data.name == settings["data"].replace(":", " ")
+
+
+@pytest.mark.parametrize(
+  ("name", "setting", "stand_in"),
+  [
+    ("seed_imagenet", "teacher", "blank:moco_v2_imagenet"),
+    ("seed_cifar10", "teacher", "blank:moco_v2_cifar10"),
+    ("beit_imagenet", "tokenizer", "blank:dvae_imagenet"),
+    ("beit_digits", "tokenizer", "kmeans"),
+    ("clip_captions", "tokenizer", ""),
+  ],
+)
+def test_runs_that_a_plan_does_without(name, setting, stand_in):
+  entry = registry.find(name)
+  settings = plan.without_data(entry, registry.defaults(entry))
+  assert settings[setting] == stand_in
+
+
+@pytest.mark.parametrize("name", ["seed_digits", "beit_digits"])
+def test_a_blank_run_is_one_of_zeros(name):
+  settings = {"teacher": "blank:moco_v2_digits", "tokenizer": "blank:dvae_digits"}
+  entry = registry.find(name)
+  known = {n: x for n, x in settings.items() if n in registry.defaults(entry)}
+  made = registry.build(name, batch=16, **known)
+  step = plan.lower(made, MESH)
+  assert "stablehlo.dot" in step.as_text()
+
+
+def test_a_blank_tokenizer_of_another_method_is_refused():
+  with pytest.raises(InputError, match="a run of SimCLR; a tokenizer is"):
+    registry.build("beit_digits", tokenizer="blank:simclr_digits")
 
 
 def test_the_command_prints_json(capsys):

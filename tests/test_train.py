@@ -19,7 +19,7 @@ from jaxssl.checkpoint import Checkpoints
 from jaxssl.data import ArraySource, DataSet, indices
 from jaxssl.errors import InputError
 from jaxssl.log import read_metrics
-from jaxssl.mesh import data_mesh, make_mesh
+from jaxssl.mesh import data_mesh, make_mesh, replicated, rows_sharded
 from tests.damage import reads_damage
 from tests.saved import same
 
@@ -225,6 +225,18 @@ def test_load_gives_the_encoder(whole):
     state.params, state.extra, {"input": jnp.asarray(images)}
   )
   np.testing.assert_allclose(encode(variables, images), expected, atol=1e-6)
+
+
+def test_the_encoder_is_a_part_of_a_program_on_several_devices(whole):
+  """A teacher's run teaches on a mesh, wherever its encoder was opened."""
+  encode, variables = jaxssl.load(whole[0].out)
+  images = jaxssl.build(TOY).data.test[np.arange(8)]["input"]
+  expected, mesh = encode(variables, images), make_mesh("data=8")
+  everywhere = jax.device_put(variables, replicated(mesh))
+  rows = jax.device_put(images, rows_sharded(mesh))
+  made = jax.jit(lambda variables, x: encode(variables, x))(everywhere, rows)
+  assert len(made.devices()) == 8
+  np.testing.assert_allclose(made, expected, atol=1e-6)
 
 
 def test_refresh_runs_before_every_epoch():

@@ -7,7 +7,6 @@ images at a time, so that they stay in the cache: two to six times faster. Elsew
 is XLA's.
 """
 
-import contextlib
 import functools
 import math
 
@@ -18,13 +17,6 @@ POSITIONS = 2048  # of a chunk, measured with 32 to 512 channels
 SMALL = 32  # side of the maps that are shifted as a whole where there are no chunks
 FEW = 4  # a kernel that widens its input more than so many times has few inputs
 LEAST = 4  # chunks smaller than this part of the best cost more than they save
-
-_chunks = jax.make_user_context(True)  # a part of what JAX caches traces by
-
-
-def whole() -> contextlib.AbstractContextManager:
-  """Within, nothing is traced in chunks: the compiler counts a loop as one turn."""
-  return _chunks(False)
 
 
 def convolve(x: jax.Array, kernel: jax.Array, *, stride: int = 1) -> jax.Array:
@@ -146,7 +138,7 @@ def _pull_shifted(x, g, kernel):
 
 def _on_cpu(x, kernel, *, stride):
   images = _images_of_a_chunk(x)
-  if images and jax.device_count() == 1 and _chunks.value:
+  if images and jax.device_count() == 1:
     return in_chunks(x, kernel, stride, images)
   if max(x.shape[1:3]) <= SMALL:
     return product_of_shifts(x, kernel, stride)

@@ -6,15 +6,19 @@ Experiments look these up at the edge; nothing below knows of them.
 from functools import partial
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
-from jaxssl import methods, models, ops, optim, runs
-from jaxssl.core import Method
+from jaxssl import methods, models, ops, optim, plan, registry, runs
+from jaxssl.core import Method, PyTree
 from jaxssl.data import digits
 from jaxssl.errors import InputError, nearest
-from jaxssl.registry import Parts, Run
+from jaxssl.mesh import data_mesh
+from jaxssl.registry import Experiment, Parts, Run
 
+BLANK = "blank:"  # an experiment that stands for a run, as blank images do for others
 SMALL_IMAGES = 64  # side up to which ResNets take the CIFAR stem and ViTs patches of 4
 
 
@@ -248,11 +252,32 @@ def digits_parts(
 digits_vit_parts = partial(digits_parts, warmup=0.1)  # ViTs start badly at full rate
 
 
+def open_run(folder: str) -> tuple[Experiment, PyTree]:
+  """Returns a finished run's experiment and its encoder's variables.
+
+  Args:
+    folder: of the run; or "blank:EXPERIMENT" for zeros in their place, on blank images:
+      what a step costs does not depend on them.
+
+  Raises:
+    InputError: if it holds no finished run.
+  """
+  mesh = data_mesh(jax.devices()[:1])
+  if not folder.startswith(BLANK):
+    experiment = runs.reopen_encoder(folder)
+    return experiment, runs.restore_variables(folder, experiment, mesh)
+  entry = registry.find(folder.removeprefix(BLANK))
+  settings = plan.without_data(entry, registry.defaults(entry))
+  experiment = registry.build(folder.removeprefix(BLANK), **settings)
+  shapes = runs.variables_of(runs.state_shapes(experiment, mesh))
+  return experiment, jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+
+
 def open_teacher(folder: str, name: str) -> methods.Teacher:
   """Returns the encoder of a finished run, frozen.
 
   Args:
-    folder: of the run.
+    folder: of the run; see `open_run`.
     name: of the experiment that asks for it.
 
   Raises:
@@ -260,4 +285,6 @@ def open_teacher(folder: str, name: str) -> methods.Teacher:
   """
   if not folder:
     raise InputError(f"{name} needs --teacher: the folder of a finished run.")
-  return methods.Teacher(*runs.load(folder))
+  experiment, variables = open_run(folder)
+  mesh = data_mesh(jax.devices()[:1])
+  return methods.Teacher(runs.make_encode(experiment, mesh), variables)

@@ -12,9 +12,8 @@ from jaxssl import models, ops, optim, registry, runs
 from jaxssl.augment import block_mask
 from jaxssl.data import Source
 from jaxssl.errors import InputError
-from jaxssl.mesh import data_mesh
 from jaxssl.methods import Tokenizer, kmeans_tokenizer
-from jaxssl.presets.common import share
+from jaxssl.presets.common import BLANK, open_run, share
 from jaxssl.registry import Run
 
 KMEANS = "kmeans"
@@ -147,7 +146,7 @@ def saved_tokenizer(out: str) -> Tokenizer:
   """Opens a finished run of a discrete VAE as a tokenizer.
 
   Args:
-    out: the run's folder.
+    out: the run's folder; see `open_run`.
 
   Returns:
     The tokenizer, with pictures.
@@ -155,15 +154,15 @@ def saved_tokenizer(out: str) -> Tokenizer:
   Raises:
     InputError: if `out` is no run with a checkpoint, or one of another method.
   """
-  entry = registry.find(runs.read_config(out)["experiment"])
-  if entry.method != "dVAE":
+  blank = out.startswith(BLANK)
+  name = out.removeprefix(BLANK) if blank else runs.read_config(out)["experiment"]
+  if (made := registry.find(name).method) != "dVAE":
     raise InputError(
-      f"{out} is a run of {entry.method}; a tokenizer is a run of a discrete VAE, such "
-      "as `jaxssl train dvae_digits` makes."
+      f"{out} is a run of {made}; a tokenizer is a run of a discrete VAE, such as "
+      "`jaxssl train dvae_digits` makes."
     )
-  experiment = runs.reopen_encoder(out)
-  mesh = data_mesh(jax.devices()[:1])
-  variables = jax.device_get(runs.restore_variables(out, experiment, mesh))
+  experiment, variables = open_run(out)
+  variables = jax.device_get(variables)
   scores = partial(experiment.method.encode, patches=True)
 
   def encode(variables, images):

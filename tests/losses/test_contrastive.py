@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxssl import losses, ops, plan
+from jaxssl import hlo, losses, ops
 from jaxssl.errors import InputError
 from tests import golden
 from tests.losses import common
@@ -297,8 +297,8 @@ def test_masks_are_not_constants_of_the_program(name):
 
 @pytest.mark.parametrize("name", [*VIEWS, "info_nce"])
 def test_on_a_mesh_rows_are_gathered_once_and_change_no_device(name):
-  hlo = compiled_gradient(name, 64, None, rows_over_devices()).as_text()
-  found = plan.collectives(hlo)
+  text = compiled_gradient(name, 64, None, rows_over_devices()).as_text()
+  found = hlo.collectives(text)
   assert set(found) == {"all-gather", "all-reduce"}
   rows = 4 * 128 * (64 if name == "info_nce" else 2 * 64)
   assert found["all-gather"]["bytes"] <= rows + 4 * 2 * 64  # and one value a row
