@@ -152,7 +152,7 @@ def simmim_imagenet(
   data=DATA,
   reaches="no published number for these images, not measured here",
   cost=COST,
-  slices=on_v5e(precision="float32", accumulate=32),
+  slices=on_v5e(precision="float32", accumulate=32, parts=2),
 )
 def aim_imagenet(
   run: Run = Run(

@@ -32,6 +32,7 @@ def on_v5e(
   *,
   precision: str = "bfloat16",
   rows: tuple[int, int] | None = None,
+  parts: int = 1,
   **settings: Any,
 ) -> dict[str, dict[str, Any]]:
   """The `slices` of an experiment: settings for 16 and for 256 chips of TPU v5e.
@@ -39,11 +40,13 @@ def on_v5e(
   Args:
     precision: for both; "float32" where the experiment has no other.
     rows: batches for 16 and for 256 chips, where the paper's doesn't split over them.
+    parts: micro-batches on 256 chips.
     **settings: for the 16 chips, of 16 GiB each: mesh, accumulate, remat.
   """
   few, many = ({"batch": n} for n in rows) if rows else ({}, {})
+  few, many = {**settings, **few}, {"accumulate": parts, **many}
   both = {"precision": precision}
-  return {"v5e:4x4": {**both, **settings, **few}, "v5e:16x16": {**both, **many}}
+  return {"v5e:4x4": {**both, **few}, "v5e:16x16": {**both, **many}}
 
 
 def imagenet_data(data: str, data_dir: str) -> DataSet:
