@@ -9,6 +9,7 @@ import itertools
 import os
 import pathlib
 import platform
+import re
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
@@ -16,6 +17,11 @@ from collections.abc import Iterable, Sequence
 RESULTS = pathlib.Path(__file__).parent / "results"
 QUICK = pathlib.Path("runs") / "quick"
 KEPT = "\nRows that this command did not make are of earlier ones.\n"
+MADE = (
+  "`python benchmarks/",
+  "Made by `python",
+  KEPT.strip(),
+)  # what tells of a command
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 
 
@@ -63,16 +69,17 @@ def write(options: argparse.Namespace, *parts: str, keep: bool = True) -> None:
 
 
 def keep_rows(text: str, path: pathlib.Path) -> str:
-  """Returns the text of a page with the rows that only the written page has.
+  """Returns the text of a page with the rows and sections that only the old one has.
 
   Args:
     text: of the new page.
     path: of the page that may be there. A table is the same if it stands under the same
-      heading and has the same columns, a row if its first cell is the same; nothing is
-      kept of tables with rows that share one, nor of tables that the new page lacks.
+      heading and has the same columns, a row if its first cell is the same, a section
+      if its heading is; nothing is kept of tables with rows that share a first cell.
 
   Returns:
-    The new page, each kept row behind the one that it followed.
+    The new page, each kept row behind the one that it followed, each kept section at
+    the end.
   """
   old = path.read_text() if path.is_file() else ""
   there = {(where, table[0]): table for where, table in _tables(old)}
@@ -81,7 +88,16 @@ def keep_rows(text: str, path: pathlib.Path) -> str:
     merged = _merged(table, there.get((where, table[0]), []))
     kept += len(merged) - len(table)
     text = text.replace("\n".join(table), "\n".join(merged), 1)
-  return text + (KEPT if kept else "")
+  sections, new = _sections(old), _sections(text)
+  left = [section for heading, section in sections.items() if heading not in new]
+  return "\n".join([text, *left]) + (KEPT if kept or left else "")
+
+
+def _sections(text):
+  """The sections by their headings, without what tells of the command."""
+  parts = re.split(r"^(?=## )", text, flags=re.MULTILINE)[1:]
+  own = lambda part: [x for x in part.strip().split("\n\n") if not x.startswith(MADE)]
+  return {part.split("\n")[0]: "\n\n".join(own(part)) + "\n" for part in parts}
 
 
 def _tables(text):

@@ -411,6 +411,8 @@ def plan_command(argv: Sequence[str]) -> None:
   parser.add_argument("--mesh", default="", help="axes and sizes: data=8,fsdp=2")
   most = "also find the largest batch that fits, up to this"
   parser.add_argument("--find-batch", type=int, metavar="MOST", help=most)
+  less = "let the TPUs' compiler try less: sooner, nearly the same memory"
+  parser.add_argument("--fast", action="store_true", help=less)
   parser.add_argument("--json", action="store_true", help="for programs")
   args, rest = parser.parse_known_args(argv)
   entry = registry.find(args.name)
@@ -418,7 +420,8 @@ def plan_command(argv: Sequence[str]) -> None:
   settings = parse_settings(entry, plan.without_data(entry, settings), rest, {})
   mesh = make_mesh(args.mesh or axes, plan.devices_of(args.topology))
   build = lambda batch: registry.build(args.name, **{**settings, "batch": batch})
-  of = functools.partial(plan.plan, mesh=mesh, topology=args.topology)
+  where = {"topology": args.topology, "fast": args.fast}
+  of = functools.partial(plan.plan, mesh=mesh, **where)
   experiment = build(settings["batch"])
   asked = None if args.find_batch is None else _searched(experiment, mesh, args)
   made, found = of(experiment), {}

@@ -238,13 +238,17 @@ def without_data(entry: Entry, settings: dict[str, Any]) -> dict[str, Any]:
   return made
 
 
-def plan(experiment: Experiment, mesh: Mesh, *, topology: str = "") -> Plan:
+def plan(
+  experiment: Experiment, mesh: Mesh, *, topology: str = "", fast: bool = False
+) -> Plan:
   """Compiles the run's step for a mesh and reads what it takes.
 
   Args:
     experiment: from `registry.build`.
     mesh: of the devices of `devices_of`.
     topology: what these were named by.
+    fast: whether the compiler for TPUs tries less: in a fraction of the time, with
+      nearly the same memory and other traffic (see `benchmarks/plans.py`).
 
   Returns:
     The plan; where the compiler refuses for lack of memory, `fits` is False.
@@ -256,7 +260,7 @@ def plan(experiment: Experiment, mesh: Mesh, *, topology: str = "") -> Plan:
   seeds.check(experiment, mesh)
   lowered = lower(experiment, mesh)
   try:
-    compiled = _compile(lowered)
+    compiled = _compile(lowered, effort=-1.0 if fast else 0.0)
   except jax.errors.JaxRuntimeError as error:
     return _refused(experiment, mesh, topology, str(error))
   memory = _memory(compiled)
@@ -265,12 +269,17 @@ def plan(experiment: Experiment, mesh: Mesh, *, topology: str = "") -> Plan:
   return _plan(experiment, mesh, topology, {**memory, **found})
 
 
-def _compile(lowered):
+def _compile(lowered, *, effort=0.0):
   """Compiles; a program for a slice that isn't here is kept, but can't be read back."""
-  with warnings.catch_warnings():
-    unread = "Error reading persistent compilation cache entry"
-    warnings.filterwarnings("ignore", message=unread)
-    return lowered.compile()
+  usual = jax.config.jax_exec_time_optimization_effort
+  jax.config.update("jax_exec_time_optimization_effort", effort or usual)
+  try:
+    with warnings.catch_warnings():
+      unread = "Error reading persistent compilation cache entry"
+      warnings.filterwarnings("ignore", message=unread)
+      return lowered.compile()
+  finally:
+    jax.config.update("jax_exec_time_optimization_effort", usual)
 
 
 def lower(

@@ -35,10 +35,10 @@ def test_first_rows_and_runs_of_rows_stay_in_their_order(tmp_path):
   assert made.startswith(_text(("a", 1), ("b", 2), ("c", 3), ("d", 40)))
 
 
-def test_nothing_is_kept_of_another_heading_or_of_other_columns(tmp_path):
+def test_no_row_is_kept_under_another_heading_or_in_other_columns(tmp_path):
   path = tmp_path / "page.md"
   new = _text(("a", 10))
-  path.write_text(_text(("b", 2), heading="## Clothes"))
+  path.write_text(_text(("b", 2), heading="# Clothes"))
   assert page.keep_rows(new, path) == new
   path.write_text(_text(("b", 2)).replace("accuracy", "seconds"))
   assert page.keep_rows(new, path) == new
@@ -60,3 +60,19 @@ def test_a_command_names_no_folder_of_the_machine(monkeypatch):
   given = ["/home/me/benchmarks/words.py", "--data", "/home/me/data", "--seeds", "0"]
   monkeypatch.setattr("sys.argv", given)
   assert page.command() == "python benchmarks/words.py --data .../data --seeds 0"
+
+
+def test_a_section_that_the_new_page_lacks_is_kept(tmp_path):
+  """One method can be measured without the data of the others."""
+  path = tmp_path / "page.md"
+  told = "`python benchmarks/x.py a`; a machine."
+  path.write_text(
+    f"# P\n\n## A\n\nabout a\n\n{page.table(HEADER, [('a', 1)])}\n\n{told}\n"
+  )
+  made = page.keep_rows("# P\n\n## B\n\nnew\n", path)
+  assert made.startswith("# P\n\n## B\n\nnew\n\n## A\n\nabout a\n\n")
+  assert "| a | 1 |" in made and told not in made
+  assert made.endswith(page.KEPT)
+  path.write_text(made)
+  again = page.keep_rows("# P\n\n## A\n\nother\n\n## B\n\nnewer\n", path)
+  assert again == "# P\n\n## A\n\nother\n\n## B\n\nnewer\n"

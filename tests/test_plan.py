@@ -312,7 +312,7 @@ def limited(monkeypatch, limit):
   """Plans that fit up to a batch; the batches that are tried."""
   tried = []
 
-  def make(experiment, mesh, *, topology):
+  def make(experiment, mesh, *, topology, fast):
     rows = experiment.run.batch
     tried.append(rows)
     blank = plan._refused(experiment, mesh, topology, f"out of memory: Used {rows}G of")
