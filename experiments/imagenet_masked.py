@@ -152,7 +152,12 @@ def simmim_imagenet(
   data=DATA,
   reaches="no published number for these images, not measured here",
   cost=COST,
-  slices=on_v5e(precision="float32", accumulate=32, parts=2),
+  slices=on_v5e(
+    precision="float32",
+    mesh="data=4,fsdp=4",
+    accumulate=32,
+    many={"mesh": "data=64,fsdp=4"},
+  ),
 )
 def aim_imagenet(
   run: Run = Run(

@@ -32,7 +32,7 @@ def on_v5e(
   *,
   precision: str = "bfloat16",
   rows: tuple[int, int] | None = None,
-  parts: int = 1,
+  many: dict[str, Any] | None = None,
   **settings: Any,
 ) -> dict[str, dict[str, Any]]:
   """The `slices` of an experiment: settings for 16 and for 256 chips of TPU v5e.
@@ -40,13 +40,13 @@ def on_v5e(
   Args:
     precision: for both; "float32" where the experiment has no other.
     rows: batches for 16 and for 256 chips, where the paper's doesn't split over them.
-    parts: micro-batches on 256 chips.
-    **settings: for the 16 chips, of 16 GiB each: mesh, accumulate, remat.
+    many: for the 256 chips: mesh, accumulate, remat.
+    **settings: for the 16 chips, of 16 GiB each.
   """
-  few, many = ({"batch": n} for n in rows) if rows else ({}, {})
-  few, many = {**settings, **few}, {"accumulate": parts, **many}
+  few, most = ({"batch": n} for n in rows) if rows else ({}, {})
+  few, most = {**settings, **few}, {**(many or {}), **most}
   both = {"precision": precision}
-  return {"v5e:4x4": {**both, **few}, "v5e:16x16": {**both, **many}}
+  return {"v5e:4x4": {**both, **few}, "v5e:16x16": {**both, **most}}
 
 
 def imagenet_data(data: str, data_dir: str) -> DataSet:
