@@ -42,6 +42,7 @@ BROWN = {
   "vocabulary": 4096,
   "dropout": 0.0,  # 8 passes: far from learnt by heart
 }
+LONGER = {"bert": {"steps": 10_000}}  # it gains later than RoBERTa
 NAMES = (*GPTS, "bert", "roberta")
 PROBES = {"trec": "TREC", "mr": "MR"}
 PER_CLASS, DRAWS = (10, 100), 10
@@ -86,7 +87,8 @@ def measure(name: str, seed: int, args, work: pathlib.Path) -> None:
   if name in GPTS:
     settings = {**GPTS[name], "data": str(args.data / "tinyshakespeare.txt.gz")}
   else:
-    settings = {**BROWN, "data": str(documents(args.data, work))}
+    own = {**BROWN, **LONGER.get(name, {})}
+    settings = {**own, "data": str(documents(args.data, work))}
   settings |= {"seed": seed, **(QUICK if args.quick else {})}
   if path.exists() and json.loads(path.read_text())["settings"] == settings:
     return
@@ -258,7 +260,7 @@ def write(args, work: pathlib.Path) -> None:
     "layers, 128 channels, 64 characters, batches of 12, 2,000 steps), all of the last "
     "tenth of the text; `gpt_1e-3` at its learning rate, `gpt` at ours of 3e-3, chosen "
     "by this loss. BERT and RoBERTa on Brown "
-    f"({shared}): hidden tokens of the last tenth of the documents; beside it what "
+    f"({shared}; BERT {LONGER['bert']['steps']:,} steps): hidden tokens of the last tenth of the documents; beside it what "
     "these cost by the frequencies of the training text.",
     loss_table(found),
     *(_probes(found) if set(found) - set(GPTS) else ()),
