@@ -261,7 +261,8 @@ def write(args, work: pathlib.Path) -> None:
     "tenth of the text; `gpt_1e-3` at its learning rate, `gpt` at ours of 3e-3, chosen "
     "by this loss. BERT and RoBERTa on Brown "
     f"({shared}; BERT {LONGER['bert']['steps']:,} steps): hidden tokens of "
-    "the last tenth of the documents; beside it what these cost by the frequencies of the training text.",
+    "the last tenth of the documents; beside it what these cost by the frequencies of "
+    "the training text.",
     loss_table(found),
     *(_probes(found) if set(found) - set(GPTS) else ()),
     page.conditions(),
