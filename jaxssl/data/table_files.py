@@ -19,22 +19,25 @@ MISSING = ("", "?", "na", "n/a", "nan", "null")
 DELIMITERS = (",", "\t", ";")
 ENDINGS = (".csv", ".tsv", ".txt", ".data", ".parquet")
 SHOWN = 5  # lines that a message names
+UNNAMED = "column {}"  # what a column without a name is called, by its position
 
 
 class Cells(NamedTuple):
   """A table as it was written.
 
   Attributes:
-    names: of the columns; "column 0", "column 1", ... where the file has no header.
+    names: of the columns; "column 0", "column 1", ... where the file names none.
     columns: the stripped text of each column, [rows]; "" is missing.
     lines: of the file, in which each row stands, int [rows].
     headed: whether the names come from the file.
+    why: line 1 was taken for data, for messages; "" where it was not.
   """
 
   names: tuple[str, ...]
   columns: tuple[np.ndarray, ...]
   lines: np.ndarray
   headed: bool
+  why: str = ""
 
 
 def read_cells(path: str | os.PathLike, *, header: bool | None = None) -> Cells:
@@ -46,8 +49,10 @@ def read_cells(path: str | os.PathLike, *, header: bool | None = None) -> Cells:
   Args:
     path: .csv, .tsv, .txt or .data, each also with .gz; or .parquet, which needs
       pyarrow.
-    header: whether the first line names the columns; None looks: it does if each of
-      its cells is a word, and none of them occurs again in its column.
+    header: whether the first line names the columns; None looks. It does not if one of
+      its cells is a number. It does if words in it stand above numbers, in no fewer
+      columns than have their word again further down; or if no column has, and none of
+      its cells stands for a missing value, but for empty ones.
 
   Raises:
     InputError: if there is no such file, it is empty or of another kind, bytes cannot
@@ -62,18 +67,28 @@ def read_cells(path: str | os.PathLike, *, header: bool | None = None) -> Cells:
   lines = _read_lines(path)
   _check_widths(lines, path)
   rows = [[cell.strip() for cell in row] for _, row in lines]
-  headed = _has_header(rows) if header is None else header
+  why = _taken_for_data(rows) if header is None else ""
+  headed = not why if header is None else header
   at = np.asarray([number for number, _ in lines])[int(headed) :]
-  names = rows.pop(0) if headed else [f"column {i}" for i in range(len(rows[0]))]
+  names = rows.pop(0) if headed else [""] * len(rows[0])
   if not rows:
     raise InputError(f"{path} has a header and no rows")
+  names = [name or UNNAMED.format(i) for i, name in enumerate(names)]
   _check_names(names, path)
   columns = tuple(_cleaned(column) for column in zip(*rows, strict=True))
-  return Cells(tuple(names), columns, at, headed)
+  return Cells(tuple(names), columns, at, headed, why)
 
 
-def find_column(names: tuple[str, ...], wanted: str, *, what: str) -> int:
+def find_column(
+  names: tuple[str, ...], wanted: str, *, what: str, why: str = ""
+) -> int:
   """Returns the position of a column, given by name or by position ("-1": the last).
+
+  Args:
+    names: of the columns.
+    wanted: the name, or the position.
+    what: the table, for the message.
+    why: its first line was taken for data, for the message; see `Cells`.
 
   Raises:
     InputError: if there is none; the nearest name is shown.
@@ -84,9 +99,14 @@ def find_column(names: tuple[str, ...], wanted: str, *, what: str) -> int:
     return range(len(names))[int(wanted)]
   except (ValueError, IndexError):
     raise InputError(
-      f"{what} has no column '{wanted}'.{nearest(wanted, names)} Give a name or a"
-      f" position from 0 (-1: the last) of: {', '.join(names[:20])}"
+      f"{what} has no column '{wanted}'.{nearest(wanted, names)}{unheaded(why)} Give a"
+      f" name or a position from 0 (-1: the last) of: {', '.join(names[:20])}"
     ) from None
+
+
+def unheaded(why: str) -> str:
+  """Returns " Line 1 was taken for data, ..." for a `Cells.why`, or ""."""
+  return f" Line 1 was taken for data, as {why}." if why else ""
 
 
 def is_missing(cells: np.ndarray) -> np.ndarray:
@@ -157,13 +177,32 @@ def _check_widths(lines, path):
   )
 
 
-def _has_header(rows):
+def _taken_for_data(rows):
+  """Why the first line holds no names; "" if it does."""
   head, *rest = rows
-  words = not any(_is_number(cell) or cell.lower() in MISSING for cell in head)
-  below = zip(*rest, strict=True) if rest else [()] * len(head)
-  return words and not any(
-    name in cells for name, cells in zip(head, below, strict=True)
-  )
+  below = [*zip(*rest, strict=True)] if rest else [()] * len(head)
+  if number := next((cell for cell in head if _is_number(cell)), ""):
+    return f"its cell '{number}' is a number"
+  pairs = [pair for pair in zip(head, below, strict=True) if pair[0]]
+  again = [name for name, cells in pairs if name in cells]
+  above = sum(_stands_above_numbers(name, cells) for name, cells in pairs)
+  if above and above >= len(again):
+    return ""
+  if again:
+    return f"its cell '{again[0]}' occurs again in its column"
+  missing = [name for name, _ in pairs if name.lower() in MISSING]
+  if missing or not pairs:
+    return f"its cell '{''.join(missing[:1])}' stands for a missing value"
+  return ""
+
+
+def _stands_above_numbers(name, cells):
+  """Whether below a word there are only numbers, or things as 5%, 1,000 and 3 May."""
+  present = [cell for cell in cells if cell.lower() not in MISSING]
+  digit = lambda cell: any(c.isdecimal() for c in cell)
+  if name.lower() in MISSING or not present or not all(map(digit, present)):
+    return False
+  return not digit(name) or all(map(_is_number, present))
 
 
 def _is_number(cell):

@@ -17,12 +17,13 @@ import numpy as np
 from jaxssl.data.kept import is_kept, read_kept
 from jaxssl.data.kinds import Kind
 from jaxssl.data.sources import ArraySource, DataSet, Left, counted
-from jaxssl.data.table_files import Cells, find_column, read_cells
-from jaxssl.errors import InputError
+from jaxssl.data.table_files import UNNAMED, Cells, find_column, read_cells
+from jaxssl.errors import InputError, nearest
 
 BREAST_CANCER = "breast_cancer"
 MOST_VALUES = 254  # of a categorical column; rarer ones are "other"
 MOST_CLASSES = 1000
+LARGEST = 1e100  # of a column's numbers: squares of larger ones overflow in the moments
 OWN = 2  # codes of every categorical column: 0 missing, 1 other
 
 
@@ -99,9 +100,10 @@ def open_table(
 ) -> DataSet:
   """Opens a table as a data set.
 
-  A column is numeric if all of its values are numbers, else categorical; a constant
-  column, or one of more than 254 words no two of which are equal, is left out and
-  named in `train.skipped`, and so are rows without a label. A fifth of the rows (of
+  A column is numeric if all of its values are numbers, else categorical. A constant
+  column, one of more than 254 words no two of which are equal, or one without a name
+  that numbers the rows is left out and named in `train.skipped`, and so are rows
+  without a label. A fifth of the rows (of
   every class) is the test split, always the same one.
 
   Args:
@@ -128,7 +130,8 @@ def open_table(
   if spec == BREAST_CANCER and not label:
     label = "diagnosis"
   if label:
-    label = cells.names[find_column(cells.names, label, what=spec)]
+    at = find_column(cells.names, label, what=spec, why=cells.why)
+    label = cells.names[at]
   labels, classes, cells, notes = _take_label(cells, label, spec)
   train, test = _split(labels, len(cells.columns[0]), test_share)
   found, dropped = _find_columns(cells, train, spec)
@@ -188,10 +191,20 @@ def encode_cells(cells: Cells, columns: Columns, *, what: str) -> Row:
   categorical = np.empty((rows, len(columns.categorical)), np.int32)
   for i, column in enumerate(columns.numeric):
     values = _parse(cells, column.name, what)
-    numeric[:, i] = (values - column.mean) / column.deviation
+    numeric[:, i] = _standardised(values, column, what)
   for i, column in enumerate(columns.categorical):
     categorical[:, i] = _codes(_column(cells, column.name, what), column.values)
   return Row(numeric, categorical)
+
+
+def _standardised(values, column, what):
+  values = (values - column.mean) / column.deviation
+  if (far := np.nanmax(np.abs(values), initial=0.0)) > np.finfo(np.float32).max:
+    raise InputError(
+      f"{what}: the column '{column.name}' has a value {far:g} deviations from the "
+      "mean of the training rows, too far for float32"
+    )
+  return values
 
 
 def row_values(rows: Row, sizes: tuple[int, ...]) -> jax.Array:
@@ -313,11 +326,15 @@ def _split(labels, rows, share):
 def _find_columns(cells, train, what):
   """Numeric and categorical columns by the training rows, and those left out."""
   numeric, categorical, dropped = [], [], []
+  unnamed = [UNNAMED.format(i) for i in range(len(cells.names) + 1) if cells.headed]
   for name, words in zip(cells.names, cells.columns, strict=True):
     values, seen = np.unique(words[train], return_counts=True)
     present = values != ""
     if len(values) == 1 or not present.any():
       dropped.append(Left(f"column '{name}': constant", what="column"))
+    elif name in unnamed and _counts_rows(words):
+      line = f"'{name}': it has no name and numbers the rows"
+      dropped.append(Left(line, what="column"))
     elif _all_numbers(words):
       numbers = _parse(cells, name, what)[train]
       deviation = float(np.nanstd(numbers)) or 1.0
@@ -332,6 +349,13 @@ def _find_columns(cells, train, what):
   return (tuple(numeric), tuple(categorical)), tuple(dropped)
 
 
+def _counts_rows(words):
+  """Whether these are whole numbers that rise, as an index that was saved with rows."""
+  if not all(word.isdecimal() for word in words):
+    return False
+  return len(words) > 1 and (np.diff(words.astype(np.float64)) >= 1).all()
+
+
 def _all_numbers(words):
   try:
     words[words != ""].astype(np.float64)
@@ -344,7 +368,7 @@ def _column(cells, name, what):
   if name not in cells.names:
     raise InputError(
       f"{what} has no column '{name}', which the encoder was trained with; it has "
-      f"{', '.join(cells.names[:20])}"
+      f"{', '.join(cells.names[:20])}.{nearest(name, cells.names)}"
     )
   return cells.columns[cells.names.index(name)]
 
@@ -361,6 +385,11 @@ def _parse(cells, name, what):
   numbers = np.where(words == "", "nan", words).astype(np.float64)
   if np.isinf(numbers).any():
     raise InputError(f"{what}: the column '{name}' has infinite values")
+  if (large := np.nanmax(np.abs(numbers), initial=0.0)) > LARGEST:
+    raise InputError(
+      f"{what}: the column '{name}' has values as large as {large:g}; pass numbers up "
+      f"to {LARGEST:g}, or their logarithms"
+    )
   return numbers
 
 

@@ -268,3 +268,60 @@ def test_marginals_are_training_rows():
   everything = data.train.arrays()["input"].numeric
   assert rows.numeric.shape == (10, 30)
   assert all((everything == row).all(1).any() for row in rows.numeric)
+
+
+@pytest.mark.parametrize(
+  "text",
+  [
+    ",age,income\n0,70,high\n1,57,low\n2,58,high\n",  # as pandas saves it
+    "age,income,\n70,high,\n57,low,\n58,high,\n",
+    'age,income\n70,high\n57,low\n58,"income"\n',
+    'age,income\n"1,070",high\n"1,057",low\n"1,058",income\n',
+    "na,size,income\n1.5,3,high\n2.5,4,low\n3.5,4,low\n",
+  ],
+)
+def test_a_header_is_known_by_what_stands_below_it(save, text):
+  cells = read_cells(save(text))
+  assert cells.headed and "income" in cells.names and cells.why == ""
+  assert len(cells.columns[0]) == 3
+
+
+@pytest.mark.parametrize(
+  ("text", "why"),
+  [
+    ("2019,2020,income\n1.5,2.5,high\n1.0,2.0,low\n", "as its cell '2019' is a number"),
+    ("Rome,low\nOslo,high\nRome,low\n", "as its cell 'Rome' occurs again"),
+    ("?,Rome,x\n1,Oslo,y\n2,Bonn,z\n", r"as its cell '\?' stands for a missing"),
+    ("none,Rome,x\n1,Oslo,y\n2,Rome,x\n", "as its cell 'Rome' occurs again"),
+  ],
+)
+def test_without_a_header_the_reason_is_said(save, text, why):
+  path = save(text)
+  assert not read_cells(path).headed
+  with pytest.raises(InputError, match=rf"no column 'income'.* Line 1 was .*{why}"):
+    open_table(path, label="income")
+
+
+def test_a_column_without_a_name_has_its_position(save):
+  path = save("x,,y,\n1,a,u,\n2,b,v,\n")
+  assert read_cells(path).names == ("x", "column 1", "y", "column 3")
+
+
+def test_an_index_that_was_saved_is_no_column(save):
+  lines = [f"{i},{i % 7 + 0.5},{'ab'[i % 2] if i != 3 else ''}" for i in range(20)]
+  path = save("\n".join([",size,kind", *lines]))
+  data = open_table(path, label="kind", test_share=0)
+  assert [c.name for c in columns_of(data).numeric] == ["size"]
+  assert "'column 0': it has no name and numbers the rows" in data.train.skipped
+  path = save("\n".join(lines))  # nothing is known of columns without a header
+  assert len(columns_of(open_table(path, label="-1")).numeric) == 2
+
+
+def test_numbers_whose_moments_overflow_are_refused_by_name(save):
+  text = TEXT.replace("60, Rome", "1e300, Rome")
+  with pytest.raises(InputError, match=r"column 'age' has values as large as 1e\+300"):
+    open_table(save(text), label="income")
+  data = open_table(save(TEXT), label="income")
+  path = save("town,age\nRome,1e60\n", "other.csv")
+  with pytest.raises(InputError, match="column 'age' has a value .* deviations from"):
+    data.like(path)
