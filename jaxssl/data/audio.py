@@ -5,6 +5,7 @@ rate and one length. What is done to recordings to get there (resampled, padded,
 said once, by the logger "jaxssl.data.audio".
 """
 
+import contextlib
 import functools
 import itertools
 import logging
@@ -13,7 +14,7 @@ import os
 import pathlib
 import warnings
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -29,6 +30,7 @@ from jaxssl.data.sources import (
   ArraySource,
   DataSet,
   LazySource,
+  _read,
   threads,
 )
 from jaxssl.data.tones import tones
@@ -331,7 +333,14 @@ def read_recording(path: str | os.PathLike) -> Recording:
 def _read_wav(path):
   from scipy.io import wavfile
 
-  rate, values = wavfile.read(path)
+  try:
+    rate, values = wavfile.read(path)
+  except (OSError, MemoryError):
+    raise
+  except Exception as error:  # scipy raises half a dozen types for broken headers
+    raise ValueError(f"no sound can be read: {error}") from error
+  if rate < 1:
+    raise ValueError(f"its header says {rate} samples a second")
   return values, rate
 
 
@@ -390,7 +399,7 @@ def _read_split(listing, classes, form, found, resident_bytes):
   def visit(path):
     try:
       recording = read_recording(listing.root / path)
-    except (ValueError, OSError, EOFError, RuntimeError, Warning) as error:
+    except (ValueError, OSError, RuntimeError, MemoryError) as error:
       if isinstance(error, InputError) and "soundfile" in str(error):
         raise
       return " ".join(str(error).split()) or type(error).__name__
@@ -418,13 +427,20 @@ def _read_split(listing, classes, form, found, resident_bytes):
 
 
 def _visit_all(visit, paths):
-  """Calls `visit` for each path, in threads; a file that is cut short is an error."""
+  """Calls `visit` for each path, in threads."""
+  with whole_recordings(), ThreadPoolExecutor(threads()) as pool:
+    return list(pool.map(visit, paths))
+
+
+@contextlib.contextmanager
+def whole_recordings() -> Iterator[None]:
+  """Inside, a .wav that is cut short cannot be read; it is for one thread to enter."""
   from scipy.io.wavfile import WavFileWarning
 
-  with warnings.catch_warnings(), ThreadPoolExecutor(threads()) as pool:
+  with warnings.catch_warnings():
     warnings.simplefilter("ignore", WavFileWarning)  # chunks that are not sound
     warnings.filterwarnings("error", "Reached EOF", WavFileWarning)
-    return list(pool.map(visit, paths))
+    yield
 
 
 def _read_again(root, files, labels, form, indices):
@@ -468,7 +484,7 @@ def _load(path):
         f" {', '.join(archive.files) or 'nothing'}. Recordings are `audio` (all in a"
         " row), `offsets` (n + 1) and `sample_rate`."
       )
-    return {name: archive[name] for name in archive.files}
+    return {name: _read(archive, name, path) for name in archive.files}
 
 
 def _cut(arrays, path):

@@ -13,7 +13,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxssl.data.audio import Form, audio_kind, check_waves, fit_wave, read_recording
+from jaxssl.data.audio import (
+  Form,
+  audio_kind,
+  check_waves,
+  fit_wave,
+  read_recording,
+  whole_recordings,
+)
 from jaxssl.data.kept import is_kept, read_kept
 from jaxssl.data.kinds import Kind
 from jaxssl.data.sources import ArraySource, DataSet, digits
@@ -274,8 +281,9 @@ def _folder(spec, frames, size, rate, frame_rate):
   parts, skipped = [], []
   for path in recordings:
     try:
-      parts.append(_pair(path, frames, size, rate, frame_rate))
-    except (InputError, ValueError, OSError) as error:
+      with whole_recordings():
+        parts.append(_pair(path, frames, size, rate, frame_rate))
+    except (ValueError, OSError, RuntimeError, MemoryError) as error:
       skipped.append(f"{path.relative_to(root)}: {error}")
   if not parts:
     raise InputError(f"no pair in {root} can be used; the first: {skipped[0]}")

@@ -27,6 +27,7 @@ from jaxssl.data.sources import (
   DataSet,
   LazySource,
   Left,
+  _read,
   threads,
 )
 from jaxssl.errors import InputError
@@ -317,7 +318,7 @@ def _archive(path, size):
   if not path.is_file() or not zipfile.is_zipfile(path):
     raise InputError(f"there is no .npz file {path} (written by numpy.savez)")
   with np.load(path) as archive:
-    arrays = {name: archive[name] for name in archive.files}
+    arrays = {name: _read(archive, name, path) for name in archive.files}
   if {"bytes", "offsets", "video"} <= set(arrays):
     rates = np.atleast_1d(arrays.get("fps", RATE))
     return [_Split(_packed(arrays, path, size))], (), float(np.median(rates))

@@ -94,6 +94,29 @@ def test_unreadable_files_are_counted_and_named(tmp_path, caplog):
   assert not caplog.records
 
 
+def test_a_wav_that_is_cut_anywhere_in_its_header_is_named(tmp_path):
+  wav(tmp_path / "good.wav")
+  whole = (tmp_path / "good.wav").read_bytes()
+  for length in range(46):
+    (tmp_path / f"{length:02d}.wav").write_bytes(whole[:length])
+  data = open_audio(tmp_path, **ONE)
+  assert data.train.files == ("good.wav",)
+  assert len(data.train.skipped) == 46 and "45.wav: " in data.train.skipped[45]
+
+
+@pytest.mark.parametrize("start", [20, 22, 24, 32])
+def test_a_header_of_zeros_is_named(tmp_path, start):
+  """No format, no channels, no rate, no bytes a sample."""
+  wav(tmp_path / "good.wav")
+  whole = bytearray((tmp_path / "good.wav").read_bytes())
+  whole[start : start + 2] = b"\0\0"
+  whole[26:28] = b"\0\0"
+  (tmp_path / "zero.wav").write_bytes(bytes(whole))
+  data = open_audio(tmp_path, **ONE)
+  assert data.train.files == ("good.wav",)
+  assert data.train.skipped[0].startswith("zero.wav: ")
+
+
 def test_no_file_can_be_read(tmp_path):
   (tmp_path / "a.wav").write_text("this is no sound")
   with pytest.raises(InputError, match="none of the 1 recordings"):
@@ -264,3 +287,9 @@ def test_kind_draws_sounds():
   assert kind.raw_name(None) == "log-spectrum 5x32"
   with pytest.raises(InputError, match="waves are"):
     kind.tiles(np.zeros((2, 3, 3), np.float32))
+
+
+def test_an_npz_of_objects_is_refused(archive):
+  path = archive(audio=np.array([None, 1], object))
+  with pytest.raises(InputError, match="cannot read 'audio'"):
+    open_audio(path, **ONE)

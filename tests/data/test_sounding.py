@@ -144,6 +144,21 @@ def test_pairs_of_a_folder(tmp_path):
   np.testing.assert_array_equal(again.wave, found.wave)
 
 
+def test_pairs_whose_sound_is_cut_short_are_named(tmp_path):
+  for name in "abc":
+    save_frames(tmp_path / name, 9)
+    save_wave(tmp_path / f"{name}.wav", 1.2)
+  whole = (tmp_path / "a.wav").read_bytes()
+  (tmp_path / "a.wav").write_bytes(whole[:30])
+  (tmp_path / "b.wav").write_bytes(whole[: len(whole) // 2])
+  data = open_sounding(tmp_path, **OPTIONS)
+  assert len(data.train) == 2
+  assert [line[:22] for line in data.train.skipped] == [
+    "a.wav: no sound can be",
+    "b.wav: no sound can be",
+  ]
+
+
 @pytest.mark.parametrize(("fps", "clips"), [(8.0, 2), (7.95, 2), (25.0, 0), (0.0, 2)])
 def test_a_video_of_another_frame_rate_is_left_out(tmp_path, monkeypatch, fps, clips):
   """With a stand-in for the decoder, which is an optional dependency."""

@@ -303,3 +303,9 @@ def test_raw_pixels_are_shrunk_frames():
   assert tiles[0].rate == 12.0
   with pytest.raises(InputError, match="clips are"):
     kind.tiles(small[0])
+
+
+def test_an_npz_of_objects_is_refused(tmp_path):
+  np.savez(tmp_path / "x.npz", x=np.array([None, 1], object))
+  with pytest.raises(InputError, match="cannot read 'x'"):
+    open_clips(str(tmp_path / "x.npz"), frames=4, size=8)
