@@ -6,11 +6,16 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxssl.data.sources import _open_npz as open_npz
+from jaxssl.data.sources import _read as read_array
+from jaxssl.data.sources import counted
 from jaxssl.errors import InputError, nearest
 from jaxssl.ops.graphs import Graph
 
 ENDINGS = (".csv", ".txt", ".tsv")
 DEGREES = 32  # one-hot degrees, where nodes have no features
+SPLIT = ("train_idx", "test_idx")
+MOST_CLASSES = 1000  # where labels are larger, those that occur are numbered anew
+MOST_GAPS = 100_000  # nodes that may go without an edge, where only edges name nodes
 CSR = ("x_indptr", "x_indices", "x_data", "x_shape")
 
 
@@ -37,8 +42,10 @@ def read_graphs(path: str) -> Listed:
 
   - An .npz with `edges` [2, edges] or [edges, 2], each undirected edge once or twice;
     features as `x` [nodes, features] or in CSR form (`x_indptr`, `x_indices`, `x_data`,
-    `x_shape`); if known, `y` [nodes] (-1: no label) and `train_idx`, `test_idx`. With
-    `graph`, the number of each node's graph, it holds many; `y` is then one a graph.
+    `x_shape`); if known, `y` [nodes] (integers from 0, -1: no label), the names of its
+    `classes`, and `train_idx` with `test_idx`, positions or masks of nodes. With
+    `graph`, the number of each node's graph, it holds many; `y` and the split are then
+    of the graphs.
   - A folder with `edges.csv` (or .txt, .tsv), two numbers a line; if known,
     `features.csv`, a line of numbers a node, and `labels.csv`, a label a node (empty:
     none). The path of edges.csv is that of its folder.
@@ -54,7 +61,7 @@ def read_graphs(path: str) -> Listed:
 
   Raises:
     InputError: if it is none of these, a line is ragged or no number, there is no edge,
-      or an edge goes to a missing node.
+      an edge goes to a missing node, or labels or split are not as said here.
   """
   path = pathlib.Path(path).expanduser()
   if path.suffix == ".npz":
@@ -72,24 +79,24 @@ def read_graphs(path: str) -> Listed:
 
 def _from_npz(path):
   with open_npz(path) as archive:
-    found = {name: archive[name] for name in archive.files}
+    found = {name: read_array(archive, name, path) for name in archive.files}
   if "edges" not in found:
     hint = "".join(nearest(name, ("edges",)) for name in found)
     raise InputError(f"{path} has no 'edges' but {', '.join(found)}.{hint}")
-  edges = _pairs(found["edges"], path)
-  labels = found.get("y", found.get("labels"))
+  edges, features = _pairs(found["edges"], path), _features(found, path)
+  given = found.get("y", found.get("labels"))
   if "graph" in found:
-    return _many(path, edges, found["graph"], _features(found, path), labels)
-  features = _features(found, path)
-  nodes = _count(features, labels, edges)
-  check_edges(edges, nodes, path)
-  _check_length("y", labels, nodes, path)
-  split = None
-  if {"train_idx", "test_idx"} <= found.keys():
-    split = found["train_idx"], found["test_idx"]
-    _check_split(split, nodes, path)
+    listed = _many(path, edges, found["graph"], features)
+    nodes = len(listed.graphs)
+  else:
+    nodes = _count(features, given, edges, path)
+    check_edges(edges, nodes, path)
+    listed = Listed([_graph(features, edges, nodes)], None, None, (), True)
+  _check_length("y", given, nodes, path)
   names = tuple(map(str, found.get("classes", found.get("class_names", ()))))
-  return Listed([_graph(features, edges, nodes)], labels, split, names, True)
+  labels, classes = _named(given, names, path)
+  split = _split(found, labels, nodes, path)
+  return listed._replace(labels=labels, classes=classes, split=split)
 
 
 def _pairs(edges, path):
@@ -107,21 +114,32 @@ def _features(found, path):
     x = found.get("x", found.get("features"))
     if x.ndim != 2:
       raise InputError(f"'x' of {path} is {x.shape}; features are [nodes, features].")
+    if x.dtype.kind not in "biuf":
+      raise InputError(f"'x' of {path} is {x.dtype}; features are numbers.")
     return np.asarray(x, np.float32)
   if not set(CSR) <= found.keys():
     return None
   start, columns, values, shape = (found[name] for name in CSR)
-  x = np.zeros(shape, np.float32)
-  x[np.repeat(np.arange(shape[0]), np.diff(start)), columns] = values
+  try:
+    x = np.zeros(shape, np.float32)
+    x[np.repeat(np.arange(shape[0]), np.diff(start)), columns] = values
+  except (ValueError, IndexError, TypeError) as error:
+    raise InputError(f"{', '.join(CSR)} of {path} don't fit: {error}.") from error
   return x
 
 
-def _count(features, labels, edges):
+def _count(features, labels, edges, path):
   """How many nodes there are, by what says it."""
   for known in (features, labels):
     if known is not None:
       return len(known)
-  return int(edges.max()) + 1
+  nodes, joined = int(edges.max()) + 1, len(np.unique(edges))
+  if nodes > MOST_GAPS + 10 * joined:
+    raise InputError(
+      f"{path} has an edge to node {nodes - 1}, but edges to {joined} nodes in all; "
+      "number nodes from 0 without gaps, or give all of them features."
+    )
+  return nodes
 
 
 def check_edges(edges: np.ndarray, nodes: int, path: object) -> None:
@@ -147,10 +165,62 @@ def _check_length(what, values, count, path):
     raise InputError(f"{what} of {path} is {values.dtype}; labels are integers from 0.")
 
 
-def _check_split(split, nodes, path):
-  for rows in split:
-    if rows.min(initial=0) < 0 or rows.max(initial=0) >= nodes or not len(rows):
-      raise InputError(f"{path} has a split without nodes, or with missing ones.")
+def _named(labels, names, path):
+  """Labels (-1: none) and the names of the classes: given, or their values."""
+  if labels is None:
+    return None, names
+  if labels.min(initial=0) < -1:
+    raise InputError(
+      f"{path} has the label {labels.min()}; labels are integers from 0, -1 for none."
+    )
+  if names and labels.max(initial=-1) >= len(names):
+    raise InputError(
+      f"{path} has {len(names)} class names but labels up to {labels.max()}."
+    )
+  if names or labels.max(initial=-1) < MOST_CLASSES:
+    return labels, names
+  known = labels >= 0
+  values, places = np.unique(labels[known], return_inverse=True)
+  numbered = np.full(len(labels), -1, np.int64)
+  numbered[known] = places
+  return numbered, tuple(map(str, values))
+
+
+def _split(found, labels, count, path):
+  """Positions of train and test, or None where the file names none."""
+  there = [name for name in SPLIT if name in found]
+  if not there:
+    return None
+  if len(there) < len(SPLIT):
+    (missing,) = set(SPLIT) - set(there)
+    raise InputError(f"{path} has '{there[0]}' but no '{missing}'; pass both or none.")
+  train, test = (_positions(found[n], count, f"'{n}' of {path}") for n in SPLIT)
+  if len(both := np.intersect1d(train, test)):
+    raise InputError(
+      f"'train_idx' and 'test_idx' of {path} share {counted(len(both), 'position')}, "
+      f"such as {both[0]}; what is tested is not trained on."
+    )
+  for name, rows in zip(SPLIT, (train, test), strict=True):
+    if labels is not None and labels.max(initial=-1) >= 0 > labels[rows].max():
+      raise InputError(f"'{name}' of {path} is a split in which nothing has a label.")
+  return train, test
+
+
+def _positions(rows, count, what):
+  """Integers [n] of a split, which may be given as a mask, bool [count]."""
+  if rows.shape == (count,) and rows.dtype == bool:
+    rows = np.flatnonzero(rows)
+  if rows.ndim != 1 or not len(rows) or rows.dtype.kind not in "iu":
+    raise InputError(
+      f"{what} is {rows.dtype} {rows.shape}; a split is integers [n], one at least, or "
+      f"a mask, bool ({count},)."
+    )
+  if rows.min() < 0 or rows.max() >= count:
+    raise InputError(
+      f"{what} is a split with positions from {rows.min()} to {rows.max()}; they are 0 "
+      f"to {count - 1}."
+    )
+  return rows.astype(np.int64)
 
 
 def _graph(features, edges, nodes):
@@ -172,17 +242,22 @@ def _from_folder(folder):
       f"{folder} has no edges.csv (or .txt, .tsv) and no NAME_graph_indicator.txt; it "
       f"has {', '.join(sorted(p.name for p in folder.iterdir())[:5]) or 'nothing'}."
     )
-  edges = _whole(read_numbers(path), path)
-  if edges.shape[1] != 2:
-    raise InputError(f"{path} has {edges.shape[1]} columns; an edge is two nodes.")
+  edges = _read_edges(path)
   features, labels, classes = _file(folder, "features"), None, ()
   features = None if features is None else read_numbers(features)
   if named := _file(folder, "labels"):
     labels, classes = _labels(named)
-  nodes = _count(features, labels, edges)
+  nodes = _count(features, labels, edges, path)
   check_edges(edges, nodes, path)
   _check_length("labels", labels, nodes, folder)
   return Listed([_graph(features, edges, nodes)], labels, None, classes, True)
+
+
+def _read_edges(path):
+  edges = _whole(read_numbers(path), path)
+  if edges.shape[1] != 2:
+    raise InputError(f"{path} has {edges.shape[1]} columns; an edge is two nodes.")
+  return edges
 
 
 def _file(folder, stem):
@@ -203,34 +278,36 @@ def read_numbers(path: pathlib.Path) -> np.ndarray:
     InputError: for ragged lines, what is no number, or an empty file.
   """
   lines = _lines(path)
-  if lines and not any(map(_reads_as_number, lines[0])):
+  if lines and not any(map(_reads_as_number, lines[0][1])):
     lines = lines[1:]
   if not lines:
     raise InputError(f"{path} is empty.")
-  for number, line in enumerate(lines, 1):
-    if len(line) != len(lines[0]):
+  first, columns = lines[0][0], len(lines[0][1])
+  for number, line in lines:
+    if len(line) != columns:
       raise InputError(
-        f"{path} is ragged: line {number} of numbers has {len(line)} columns, the "
-        f"first has {len(lines[0])}."
+        f"{path} is ragged: line {number} has {len(line)} columns, line {first} has "
+        f"{columns}."
       )
     if wrong := [word for word in line if not _is_number(word)]:
       raise InputError(f"{path}: '{wrong[0]}' in line {number} is no number.")
-  return np.asarray(lines, np.float64)
+  return np.asarray([line for _, line in lines], np.float64)
 
 
 def _read(path):
   try:
-    return path.read_text(encoding="utf-8")
+    return path.read_text(encoding="utf-8-sig")
   except UnicodeDecodeError as error:
     raise InputError(f"{path} is not text in UTF-8: {error}.") from error
 
 
 def _lines(path):
+  """(line number, words) of the lines that hold some, but those that start with "#"."""
   text = _read(path)
   for mark in ",;\t":
     text = text.replace(mark, " ")
-  lines = [line.split() for line in text.split("\n")]
-  return [line for line in lines if line and not line[0].startswith("#")]
+  lines = enumerate((line.split() for line in text.split("\n")), 1)
+  return [(i, line) for i, line in lines if line and not line[0].startswith("#")]
 
 
 def _is_number(word):
@@ -271,26 +348,44 @@ def _order(word):
 
 def _from_collection(folder, indicator):
   name = indicator.name.removesuffix("_graph_indicator.txt")
-  read = lambda what: read_numbers(folder / f"{name}_{what}.txt")
-  there = lambda what: (folder / f"{name}_{what}.txt").is_file()
-  if not there("A"):
+  file = lambda what: folder / f"{name}_{what}.txt"
+  if not file("A").is_file():
     raise InputError(f"{folder} has {indicator.name} but no {name}_A.txt, the edges.")
-  edges = _whole(read("A"), folder) - 1
-  graph = _whole(read("graph_indicator"), folder)[:, 0] - 1
+  graph = _whole(_read_column(indicator), indicator) - 1
+  features = _collected(file, len(graph))
+  listed = _many(folder, _read_edges(file("A")) - 1, graph, features)
+  if not file("graph_labels").is_file():
+    return listed
+  values, labels = np.unique(_read_column(file("graph_labels")), return_inverse=True)
+  _check_length("graph labels", labels, len(listed.graphs), folder)
+  return listed._replace(labels=labels, classes=tuple(f"{x:g}" for x in values))
+
+
+def _read_column(path):
+  """A number a line, float64 [lines]."""
+  numbers = read_numbers(path)
+  if numbers.shape[1] != 1:
+    raise InputError(f"{path} has {numbers.shape[1]} columns; it is one number a line.")
+  return numbers[:, 0]
+
+
+def _collected(file, nodes):
+  """Features of the nodes of a collection, float32 [nodes, features], or None."""
   parts = []
-  if there("node_labels"):
-    kinds = np.unique(read("node_labels")[:, 0], return_inverse=True)[1]
-    parts.append(np.eye(kinds.max() + 1)[kinds])
-  if there("node_attributes"):
-    parts.append(read("node_attributes"))
-  labels = None
-  if there("graph_labels"):
-    labels = np.unique(read("graph_labels")[:, 0], return_inverse=True)[1]
-  features = np.concatenate(parts, axis=1).astype(np.float32) if parts else None
-  return _many(folder, edges, graph, features, labels)
+  for path in (file("node_labels"), file("node_attributes")):
+    if not path.is_file():
+      continue
+    values = read_numbers(path)
+    if len(values) != nodes:
+      raise InputError(f"{path} has {len(values)} lines of numbers for {nodes} nodes.")
+    if path == file("node_labels"):
+      kinds = np.unique(values[:, 0], return_inverse=True)[1]
+      values = np.eye(kinds.max() + 1)[kinds]
+    parts.append(values)
+  return np.concatenate(parts, axis=1).astype(np.float32) if parts else None
 
 
-def _many(path, edges, graph, features, labels):
+def _many(path, edges, graph, features):
   """Cuts a list of edges between the nodes of many graphs into the graphs."""
   graph = np.asarray(graph)
   if graph.ndim != 1 or graph.dtype.kind not in "iu" or graph.min(initial=0) < 0:
@@ -307,8 +402,7 @@ def _many(path, edges, graph, features, labels):
   count = int(graph.max(initial=-1)) + 1
   if empty := count - len(np.unique(graph)):
     raise InputError(f"{path}: {empty} of {count} graphs have no nodes.")
-  _check_length("graph labels", labels, count, path)
-  return Listed(_cut(edges, graph, features, count), labels, None, (), False)
+  return Listed(_cut(edges, graph, features, count), None, None, (), False)
 
 
 def _cut(edges, graph, features, count):

@@ -15,7 +15,7 @@ import numpy as np
 from jaxssl.data.graph_files import Listed, read_graphs
 from jaxssl.data.kept import is_kept, read_kept
 from jaxssl.data.kinds import Kind, Sketch
-from jaxssl.data.sources import ArraySource, DataSet, Parts, digits
+from jaxssl.data.sources import ArraySource, DataSet, Left, Parts, digits
 from jaxssl.errors import InputError
 from jaxssl.ops.graphs import Graph, neighbour_mean
 
@@ -38,7 +38,8 @@ def open_graphs(spec: str, *, normalize: bool = False) -> DataSet:
 
   Returns:
     The data set. Of one graph `train` is one row, and `probe` has its labelled nodes;
-    all of its nodes, without labels, where there are fewer than two classes.
+    all of its nodes, without labels, where there are fewer than two classes, or no
+    class has two nodes. Of many of which some have no label `probe` has the others.
 
   Raises:
     InputError: if there is no such data, or it is no graph.
@@ -120,19 +121,39 @@ def _row_normalized(graph):
 
 
 def _one_graph(name, inputs, listed):
-  whole = ArraySource({"input": inputs})
-  kind = graph_kind(listed.labels)
-  if listed.labels is None or listed.labels.max(initial=-1) < 1:
-    every = np.arange(inputs.nodes.shape[1], dtype=np.int32)
-    nodes = Parts(whole, np.zeros_like(every), every, None)
-    probe = DataSet(f"nodes of {name}", nodes, None, (), kind)
-    return DataSet(name, whole, None, (), kind, probe=probe)
-  labels = listed.labels.astype(np.int32)
+  whole, labels = ArraySource({"input": inputs}), listed.labels
+  kind = graph_kind(labels)
+  if labels is None or len({*labels.tolist()} - {-1}) < 2:
+    return _unlabelled(name, whole, kind)
+  labels = labels.astype(np.int32)
   train, test = listed.split or public_split(labels)
+  if not len(train):
+    whole = ArraySource(whole.data, skipped=(_too_few(labels),))
+    return _unlabelled(name, whole, kind)
   parts = [_nodes(whole, rows, labels) for rows in (train, test)]
-  classes = listed.classes or tuple(map(str, range(labels.max() + 1)))
+  classes = _classes(listed)
   probe = DataSet(f"nodes of {name}", *parts, classes, kind)
   return DataSet(name, whole, None, classes, kind, probe=probe)
+
+
+def _unlabelled(name, whole, kind):
+  every = np.arange(whole.data["input"].nodes.shape[1], dtype=np.int32)
+  nodes = Parts(whole, np.zeros_like(every), every, None)
+  probe = DataSet(f"nodes of {name}", nodes, None, (), kind)
+  return DataSet(name, whole, None, (), kind, probe=probe)
+
+
+def _too_few(labels):
+  """A line on labels that leave nothing to train on, or nothing to test."""
+  line = "too few to learn from some and to test others"
+  return Left(line, what="label", count=int((labels >= 0).sum()))
+
+
+def _classes(listed):
+  """Names of the classes, their numbers where none are given."""
+  if listed.labels is None or listed.classes:
+    return listed.classes
+  return tuple(map(str, range(listed.labels.max() + 1)))
 
 
 def _nodes(whole, rows, labels):
@@ -144,11 +165,19 @@ def _many_graphs(name, inputs, listed):
   rows = np.random.default_rng(0).permutation(len(listed.graphs))
   held = len(rows) // 5
   train, test = listed.split or (np.sort(rows[held:]), np.sort(rows[:held]))
-  splits = [_some(inputs, listed.labels, rows) for rows in (train, test)]
-  classes = listed.classes
-  if listed.labels is not None and not classes:
-    classes = tuple(map(str, range(listed.labels.max() + 1)))
-  return DataSet(name, *splits, classes, graph_kind())
+  labels, kind = listed.labels, graph_kind()
+  if labels is None or (labels >= 0).all():
+    splits = [_some(inputs, labels, rows) for rows in (train, test)]
+    return DataSet(name, *splits, _classes(listed), kind)
+  splits = [_some(inputs, None, rows) for rows in (train, test)]
+  known = [rows[labels[rows] >= 0] for rows in (train, test)]
+  if not all(map(len, known)):
+    skipped = (_too_few(labels),) if (labels >= 0).any() else ()
+    splits[0] = ArraySource(splits[0].data, skipped)
+    return DataSet(name, *splits, (), kind)
+  scored = [_some(inputs, labels, rows) for rows in known]
+  probe = DataSet(f"labelled graphs of {name}", *scored, _classes(listed), kind)
+  return DataSet(name, *splits, _classes(listed), kind, probe=probe)
 
 
 def _some(inputs, labels, rows):

@@ -4,13 +4,14 @@ import jax
 import numpy as np
 import pytest
 
-from jaxssl.data import graphs
+from jaxssl.data import graphs, skipped_message
 from jaxssl.data.kinds import Sketch
 from jaxssl.data.sources import Parts
 from jaxssl.errors import InputError
 from jaxssl.ops.graphs import Graph
 from tests.graph_cases import batch
 
+FEW = "too few to learn from some and to test others"
 EDGES = np.array([[0, 1, 2, 3, 4, 0], [1, 2, 3, 4, 5, 5]])
 
 
@@ -123,7 +124,30 @@ def test_a_folder_as_tudataset_has_them(tmp_path):
   graph = data.train.data["input"]
   assert graph.nodes.shape == (2, 3, 2) and graph.node_mask.sum() == 5
   assert graph.edge_mask.sum(1).tolist() == [2, 4]
-  assert data.train.data["label"].tolist() == [0, 1]
+  assert data.train.data["label"].tolist() == [0, 1] and data.classes == ("-1", "1")
+
+
+COLLECTION = {
+  "A": "1, 2\n2, 1\n3, 4\n4, 3\n4, 5\n5, 4\n",
+  "graph_indicator": "1\n1\n2\n2\n2\n",
+}
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    ({"A": "1, 2, 1\n2, 1, 1\n"}, "X_A.txt has 3 columns; an edge is two nodes"),
+    ({"node_attributes": "0.5\n0.5\n"}, "node_attributes.txt has 2 lines .* 5 nodes"),
+    ({"node_labels": "0\n" * 6}, "node_labels.txt has 6 lines .* 5 nodes"),
+    ({"graph_labels": "1, 2\n1, 2\n"}, "graph_labels.txt has 2 columns"),
+    ({"graph_labels": "1\n"}, "one label for each of 2"),
+  ],
+)
+def test_bad_collections(tmp_path, changes, message):
+  for name, text in {**COLLECTION, **changes}.items():
+    (tmp_path / f"X_{name}.txt").write_text(text)
+  with pytest.raises(InputError, match=message):
+    graphs.open_graphs(str(tmp_path))
 
 
 def test_embedded_graphs():
@@ -157,6 +181,82 @@ def test_like_opens_graphs_with_the_same_features(tmp_path):
     data.like(folder(tmp_path, edges="0,1\n"))
 
 
+def test_a_split_may_be_of_masks(tmp_path):
+  mask = np.arange(8) < 3
+  path = planetoid(tmp_path / "g.npz", train_idx=mask, test_idx=~mask)
+  scored = graphs.open_graphs(path).scored
+  assert scored.train.part.tolist() == [0, 1, 2]
+  assert scored.test.part.tolist() == [3, 4, 5, 6]  # 7 has no label
+
+
+def test_labels_far_apart_are_named_by_their_values(tmp_path):
+  y = np.array([0, 10**6, 0, 10**6, 0, 2 * 10**6, 0, -1])
+  data = graphs.open_graphs(planetoid(tmp_path / "g.npz", y=y))
+  assert data.classes == ("0", "1000000", "2000000")
+  assert data.scored.train.label.tolist() == [0, 1]
+  assert data.scored.test.label.tolist() == [0, 2, 0]
+  few = planetoid(tmp_path / "h.npz", y=np.array([5, 6, 5, 6, 5, 6, 5, 6]))
+  assert graphs.open_graphs(few).scored.train.label.tolist() == [5, 6]
+
+
+def many(path, **changes):
+  """An .npz of ten graphs of three nodes."""
+  found = {
+    "graph": np.repeat(np.arange(10), 3),
+    "edges": np.array([[3 * i, 3 * i + 1] for i in range(10)]),
+    "x": np.arange(30, dtype=np.float32)[:, None],
+  }
+  np.savez(path, **{**found, **changes})
+  return str(path)
+
+
+def test_graphs_without_label_are_trained_on_and_not_scored(tmp_path):
+  y = np.array([-1, 0, 1, 0, 1, -1, 1, 0, 1, 0])
+  data = graphs.open_graphs(many(tmp_path / "g.npz", y=y))
+  assert (len(data.train), len(data.test)) == (8, 2)
+  assert "label" not in data.train.data and data.classes == ("0", "1")
+  found = [s.data for s in (data.scored.train, data.scored.test)]
+  first = np.concatenate([x["input"].nodes[:, 0, 0] for x in found]).astype(int) // 3
+  assert sorted(first.tolist()) == [1, 2, 3, 4, 6, 7, 8, 9]
+  assert np.concatenate([x["label"] for x in found]).tolist() == y[first].tolist()
+  data = graphs.open_graphs(many(tmp_path / "g.npz", y=np.full(10, -1)))
+  assert "label" not in data.scored.train.data
+  y = np.where(np.arange(10) < 1, 0, -1)
+  data = graphs.open_graphs(many(tmp_path / "g.npz", y=y))
+  assert "label" not in data.scored.train.data and data.classes == ()
+  assert skipped_message(data).endswith(f"skipped 1 label: {FEW}")
+
+
+def test_many_graphs_have_the_split_and_the_names_of_their_file(tmp_path):
+  split = {"train_idx": np.arange(6), "test_idx": np.arange(6, 9)}
+  named = {"y": np.arange(10) % 2, "classes": np.array(["odd", "even"])}
+  data = graphs.open_graphs(many(tmp_path / "g.npz", **split, **named))
+  assert (len(data.train), len(data.test)) == (6, 3)
+  assert data.classes == ("odd", "even")
+  with pytest.raises(InputError, match="they are 0 to 9"):
+    graphs.open_graphs(many(tmp_path / "g.npz", **split | {"test_idx": np.array([10])}))
+
+
+def test_labels_of_classes_of_one_node_each_are_left_out(tmp_path):
+  spec = folder(tmp_path, edges="0,1\n1,2\n", labels="a\nb\nc\n")
+  data = graphs.open_graphs(spec)
+  assert len(data.scored.train) == 3 and data.scored.train.label is None
+  assert skipped_message(data).endswith(f"skipped 3 labels: {FEW}")
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path):
+  plain = {"edges": "0,1\n1,2\n2,3\n", "features": "1,2\n3,4\n5,6\n7,8\n"}
+  spec = folder(tmp_path, **plain, labels="label\na\nb\na\nb\n")
+  want = graphs.open_graphs(spec)
+  for path in tmp_path.glob("*.csv"):
+    path.write_text("\ufeff" + path.read_text(), encoding="utf-8")
+  found = graphs.open_graphs(spec)
+  jax.tree.map(
+    np.testing.assert_array_equal, found.train.data["input"], want.train.data["input"]
+  )
+  assert found.classes == ("a", "b")
+
+
 BAD = {
   "missing nodes": {"edges": np.array([[0, 1], [1, 9]])},
   "negative": {"edges": np.array([[0, -1], [1, 2]])},
@@ -164,7 +264,26 @@ BAD = {
   "integers": {"edges": np.zeros((2, 3))},
   "one label": {"y": np.arange(3)},
   "split": {"test_idx": np.array([99])},
+  "a split is integers": {"train_idx": np.array([0.0, 1.0])},
+  "or a mask": {"train_idx": np.array([[0], [1]])},
+  "share 1 position, such as 1": {"test_idx": np.array([1, 4])},
+  "split in which nothing has a label": {"test_idx": np.array([7])},
+  "2 class names but labels up to 2": {
+    "y": np.arange(8) % 3,
+    "classes": np.array(["a", "b"]),
+  },
+  "the label -5": {"y": np.arange(8) - 5},
+  "features are numbers": {"x": np.array([["a"]] * 8)},
+  "cannot read 'x'": {"x": np.array([None, 1], object)},
+  "don't fit": {"x_indices": np.arange(8)},
 }
+
+
+@pytest.mark.parametrize("name", ["train_idx", "test_idx"])
+def test_half_a_split_is_refused(tmp_path, name):
+  np.savez(tmp_path / "g.npz", edges=EDGES, **{name: np.array([0])})
+  with pytest.raises(InputError, match=f"has '{name}' but no"):
+    graphs.open_graphs(str(tmp_path / "g.npz"))
 
 
 @pytest.mark.parametrize("what", BAD)
@@ -185,6 +304,9 @@ TEXTS = {
   "whole numbers": {"edges": "0,1.5\n"},
   "one label": {"edges": "0,1\n", "features": "1\n2\n", "labels": "a\n"},
   "no edges.csv": {"nodes": "0,1\n"},
+  "edge to node 99999999999, but edges to 3": {"edges": "0,1\n1,99999999999\n"},
+  "'bob' in line 5 is no number": {"edges": "# who\n\nfrom,to\n0,1\n1,bob\n"},
+  "line 4 has 3 columns, line 2 has 2": {"edges": "from,to\n0,1\n\n1,2,3\n"},
 }
 
 
