@@ -1,6 +1,5 @@
 """Captioned images as they are read: scikit-learn's digits, folders, .npz files."""
 
-import csv
 import itertools
 import json
 import os
@@ -11,14 +10,16 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxssl.data import folders, loader, sources
-from jaxssl.data.table_files import csv_errors
-from jaxssl.errors import InputError
+from jaxssl.data.table_files import read_rows
+from jaxssl.errors import InputError, nearest
 
 TABLES = ("captions.csv", "captions.tsv", "captions.jsonl")
 SPLITS = ("train", "test")
 CAPTION_KEYS = ("caption", "captions", "text")
 LABEL_KEYS = ("label", "labels", "group", "y")
 CLASS_KEYS = ("label_names", "group_names", *sources.CLASS_KEYS)
+HINTED = 5  # missing files, for which the nearest of those there are is looked for
+MOST_COMPARED = 10_000  # files; among more it would take long
 NUMBERS = (
   *("zero", "one", "two", "three", "four"),
   *("five", "six", "seven", "eight", "nine"),
@@ -81,7 +82,9 @@ def captioned_folder(path: str | os.PathLike, *, size: int) -> Splits:
   """Reads a folder of images with a table of captions.
 
   The table is `captions.csv`, `captions.tsv` or `captions.jsonl` in the folder, UTF-8.
-  Its columns (or keys) are `file`, relative to the folder, and `caption`; an image may
+  Cells are separated by tabs in .tsv, in .csv by commas, tabs or semicolons, what the
+  first line has most of. Columns (or keys) are `file`, relative to the folder, and
+  `caption`; an image may
   have several rows, or in .jsonl a list of captions, null for none. If there are
   `split` ("train" or "test") and `label` (a name), they are used. Images without a
   caption, rows without an image and images that can't be decoded are left out and named
@@ -100,7 +103,8 @@ def captioned_folder(path: str | os.PathLike, *, size: int) -> Splits:
   folders.check_size(size)
   rows = _by_file(_table(root))
   listed = folders._list_images(root).paths
-  skipped = [f"{f}: there is no such image" for f in rows if f not in set(listed)]
+  there = set(listed)
+  skipped = _absent([f for f in rows if f not in there], listed)
   skipped += [f"{f}: no caption" for f in listed if f not in rows]
   images, kept = [], []
   for file in (f for f in listed if f in rows):
@@ -112,6 +116,17 @@ def captioned_folder(path: str | os.PathLike, *, size: int) -> Splits:
   if not kept:
     raise InputError(_nothing(root, skipped))
   return _folder_splits(root, np.stack(images), kept, rows, tuple(skipped))
+
+
+def _absent(files, listed):
+  """A line on each file that isn't there; on the first ones with the nearest name."""
+  hinted = HINTED if len(listed) <= MOST_COMPARED else 0
+  hints = [nearest(file, listed) for file in files[:hinted]]
+  more = [""] * (len(files) - len(hints))
+  pairs = zip(files, hints + more, strict=True)
+  return [
+    f"{file}: there is no such image{hint and '.' + hint}" for file, hint in pairs
+  ]
 
 
 def uncaptioned(spec: str, *, size: int) -> Splits:
@@ -242,27 +257,24 @@ def _table(root):
 
 
 def _csv_rows(path, text):
-  delimiter = "\t" if path.suffix == ".tsv" else ","
-  # csv wants the line ends as they are, for captions that hold some.
-  reader = csv.DictReader(text.splitlines(keepends=True), delimiter=delimiter)
-  with csv_errors(reader.reader, path):
-    _check_columns(path, "its first line", reader.fieldnames or ())
-    return [_checked_row(reader, row, path) for row in reader]
+  lines = read_rows(text, path, delimiter="\t" if path.suffix == ".tsv" else "")
+  header = [name.strip().lower() for name in lines[0][1]] if lines else []
+  _check_columns(path, "its first line", header)
+  return [_csv_row(header, cells, path, number) for number, cells in lines[1:]]
 
 
-def _checked_row(reader, row, path):
-  if None in row or None in row.values():
+def _csv_row(header, cells, path, number):
+  if len(cells) != len(header):
     raise InputError(
-      f"{path}, line {reader.line_num}: not one value for each of the "
-      f"{len(reader.fieldnames)} columns; put captions that hold a separator in "
-      "double quotes"
+      f"{path}, line {number}: not one value for each of the {len(header)} columns; "
+      "put captions that hold a separator in double quotes"
     )
-  return row
+  return dict(zip(header, cells, strict=True))
 
 
 def _json_rows(path, text):
   rows = []
-  for number, line in enumerate(text.splitlines(), 1):
+  for number, line in enumerate(text.split("\n"), 1):
     if not line.strip():
       continue
     try:
@@ -292,7 +304,7 @@ def _check_columns(path, where, columns):
   if missing:
     raise InputError(
       f"{path}: {where} has no {' and no '.join(missing)}; it has "
-      f"{', '.join(columns) or 'nothing'}"
+      f"{', '.join(columns) or 'nothing'}.{nearest(missing[0], columns)}"
     )
 
 

@@ -5,7 +5,6 @@ item of every user is held out: `train` holds what came before, and `test` the s
 rows with the held-out item as label.
 """
 
-import csv
 import functools
 import math
 import os
@@ -20,7 +19,7 @@ import numpy as np
 from jaxssl.data.kept import is_kept, read_kept
 from jaxssl.data.kinds import Kind
 from jaxssl.data.sources import ArraySource, DataSet, Left
-from jaxssl.data.table_files import csv_errors
+from jaxssl.data.table_files import read_rows
 from jaxssl.errors import InputError, nearest
 
 BUCKETS = 1024  # of a bag of items or words, where there are more
@@ -51,7 +50,7 @@ def open_items(spec: str, *, length: int = 50) -> Items:
   """
   if is_kept(spec):
     kept = read_kept(spec)
-    names = tuple(kept.files["items.txt"].splitlines())
+    names = tuple(kept.files["items.txt"].split("\n")[:-1])
     like = functools.partial(open_like, names, length)
     return Items(kept.data_set(item_kind(names), like=like), names)
   if spec == "walks":
@@ -78,7 +77,8 @@ def item_csv(path: str | os.PathLike, *, length: int = 50) -> Items:
   have nothing before it, and histories that are cut.
 
   Args:
-    path: the file; fields are separated by commas, in .tsv files by tabs.
+    path: the file; fields are separated by tabs in .tsv files, in others by commas,
+      tabs or semicolons, what the first line has most of.
     length: most items of a row; of longer histories the latest stay.
 
   Raises:
@@ -305,25 +305,20 @@ def _read(path):
     text = path.read_text(encoding="utf-8-sig")
   except UnicodeDecodeError as error:
     raise InputError(f"{path} is not UTF-8 text: {error}") from error
-  separator = "\t" if path.suffix == ".tsv" else ","
-  reader = csv.reader(text.splitlines(), delimiter=separator)
-  with csv_errors(reader, path):
-    table = list(reader)
-  header = [name.strip().lower() for name in table[0]] if table else []
+  table = read_rows(text, path, delimiter="\t" if path.suffix.lower() == ".tsv" else "")
+  header = [name.strip().lower() for name in table[0][1]] if table else []
   missing = [name for name in COLUMNS[:2] if name not in header]
   if missing:
     raise InputError(
       f"{path} has the columns {', '.join(header) or '(none)'}; it needs "
       f"{' and '.join(missing)}.{nearest(missing[0], header)}"
     )
-  return _lines(table, header)
+  return _lines(table[1:], header)
 
 
 def _lines(table, header):
   kept, skipped = [], []
-  for number, fields in enumerate(table[1:], 2):
-    if not fields:
-      continue
+  for number, fields in table:
     try:
       kept.append(_line(fields, header, number))
     except ValueError as error:
@@ -334,11 +329,16 @@ def _lines(table, header):
 def _line(fields, header, number):
   if len(fields) != len(header):
     raise ValueError(f"{len(fields)} fields in place of {len(header)}")
-  named = dict(zip(header, (f.strip() for f in fields), strict=True))
+  named = dict(zip(header, (_name(f) for f in fields), strict=True))
   if not named["user"] or not named["item"]:
     raise ValueError("an empty user or item")
   time = _time(named["time"]) if "time" in named else float(number)
   return named["user"], named["item"], time
+
+
+def _name(field):
+  """A field on one line: items.txt, which a run keeps, has a name a line."""
+  return field.strip().replace("\n", " ")
 
 
 def _time(text):

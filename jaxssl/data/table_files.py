@@ -1,15 +1,13 @@
 """Tables in files: delimited text, plain or gzipped, and parquet, as cells of text."""
 
 import collections
-import contextlib
 import csv
 import gzip
 import io
 import os
 import pathlib
 import zlib
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -114,31 +112,40 @@ def is_missing(cells: np.ndarray) -> np.ndarray:
   return np.isin(np.char.lower(cells), MISSING)
 
 
-@contextlib.contextmanager
-def csv_errors(reader: Any, path: pathlib.Path) -> Iterator[None]:
-  """Raises what the csv module finds wrong as an InputError with file and line.
+def read_rows(
+  text: str, path: pathlib.Path, *, delimiter: str = ""
+) -> list[tuple[int, list[str]]]:
+  """Reads delimited text.
+
+  Lines end at a line feed, a carriage return or both, outside of quotes; no other sign
+  ends one.
 
   Args:
-    reader: a `csv.reader`, read inside the context; of a `csv.DictReader` its `reader`,
-      whose line is counted before it is found wrong.
-    path: the file, for the message.
+    text: what is read.
+    path: of the file, for messages.
+    delimiter: between cells; "": that of `DELIMITERS` which the first line that is not
+      empty has most of.
+
+  Returns:
+    (line number, cells) of every line that is not empty.
+
+  Raises:
+    InputError: for what the csv module cannot read.
   """
+  first = next((line for line in text.split("\n") if line.strip()), "")
+  delimiter = delimiter or max(DELIMITERS, key=first.count)
+  reader = csv.reader(
+    io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True
+  )
   try:
-    yield
+    return [(reader.line_num, row) for row in reader if any(c.strip() for c in row)]
   except csv.Error as error:
     raise InputError(f"{path}, line {reader.line_num}: {error}") from error
 
 
 def _read_lines(path):
   """Returns (line number, cells) of every line that is not empty."""
-  text = _read_text(path)
-  first = next((line for line in text.split("\n") if line.strip()), "")
-  delimiter = max(DELIMITERS, key=first.count)
-  reader = csv.reader(
-    io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True
-  )
-  with csv_errors(reader, path):
-    lines = [(reader.line_num, row) for row in reader if any(c.strip() for c in row)]
+  lines = read_rows(_read_text(path), path)
   if not lines:
     raise InputError(f"{path} is empty; a table has a line per row")
   return lines

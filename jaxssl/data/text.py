@@ -7,7 +7,8 @@ What can be opened, by `read_text`:
 - a folder: every `.txt` in it or below is a document, in the order of their paths;
 - a `.tsv` file: one example a line, LABEL<TAB>TEXT; labels are any words.
 
-All are UTF-8; each file may be compressed, as `.txt.gz` or `.tsv.gz`.
+All are UTF-8; each file may be compressed, as `.txt.gz` or `.tsv.gz`. Endings may be
+in capitals.
 """
 
 import gzip
@@ -81,9 +82,9 @@ def read_text(spec: str | os.PathLike) -> Corpus:
       f"There is no text '{spec}'.{nearest(str(spec), [DOCS])} Give a .txt or .tsv "
       "file, a folder of .txt files, or 'docs'."
     )
-  if path.name.endswith(TABLES):
+  if _ends(path, TABLES):
     return _table(path)
-  if not path.name.endswith(ENDINGS):
+  if not _ends(path, ENDINGS):
     raise InputError(f"{path} is neither {', '.join(ENDINGS)} nor {', '.join(TABLES)}.")
   return _not_empty(Corpus(path.name, (read_file(path),)))
 
@@ -96,7 +97,7 @@ def read_file(path: pathlib.Path) -> str:
   """
   try:
     data = path.read_bytes()
-    data = gzip.decompress(data) if path.name.endswith(".gz") else data
+    data = gzip.decompress(data) if _ends(path, (".gz",)) else data
     text = data.decode("utf-8")
   except UnicodeDecodeError as error:
     line = data[: error.start].count(b"\n") + 1
@@ -107,6 +108,10 @@ def read_file(path: pathlib.Path) -> str:
   except (OSError, EOFError, zlib.error) as error:
     raise InputError(f"{path} cannot be read: {error}.") from error
   return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _ends(path, endings):
+  return path.name.lower().endswith(endings)
 
 
 def sentences(text: str) -> list[str]:
@@ -242,7 +247,7 @@ def _topics():
 
 
 def _folder(folder):
-  paths = [p for p in sorted(folder.rglob("*")) if p.name.endswith(ENDINGS)]
+  paths = [p for p in sorted(folder.rglob("*")) if _ends(p, ENDINGS)]
   if not paths:
     raise InputError(f"{folder} has no file that ends in {' or '.join(ENDINGS)}.")
   texts, files, skipped = [], [], []

@@ -125,7 +125,7 @@ def _words(name, train, vocabulary, probe):
 def _kept(kept):
   """The corpus of a run, without its windows."""
   train, _ = kept.splits(lambda ids: ids)
-  pairs = [x.split("\t") for x in kept.files["words.tsv"].splitlines()]
+  pairs = [x.split("\t") for x in kept.files["words.tsv"].split("\n")[:-1]]
   words, counts = zip(("", "0"), *pairs, strict=True)
   vocabulary = Vocabulary(words, np.asarray(counts, np.int64))
   return _words(kept.name, train, vocabulary, None)

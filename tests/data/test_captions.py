@@ -9,6 +9,7 @@ from PIL import Image
 
 from jaxssl import data
 from jaxssl.data import captions
+from jaxssl.data.caption_files import captioned_folder
 from jaxssl.data.tokenizers import END, FIRST, PAD, tokenizer_from
 from jaxssl.errors import InputError
 
@@ -108,6 +109,49 @@ def test_labels_that_some_images_lack_are_left_out_and_counted(tmp_path):
   (tmp_path / "captions.csv").write_text("file,caption,label\na.png,a cat,\n")
   made = data.open_captions(str(tmp_path), size=4, **OPTIONS)
   assert made.classes == () and "label" not in made.train.arrays()
+
+
+@pytest.mark.parametrize("sign", ["\u2028", "\x85", "\x0b", "\x0c"])
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_only_line_feeds_end_the_lines_of_a_table(tmp_path, sign, ending):
+  picture(tmp_path / "a.png")
+  caption = f"a{sign}cat"
+  text = f"file,caption\na.png,{caption}\n"
+  if ending == "jsonl":
+    text = json.dumps({"file": "a.png", "caption": caption}, ensure_ascii=False)
+  (tmp_path / f"captions.{ending}").write_text(text, encoding="utf-8")
+  assert captioned_folder(tmp_path, size=4).train.captions == [(caption,)]
+
+
+@pytest.mark.parametrize(
+  "text",
+  [
+    "File,Caption\na.png,a cat\n",
+    "\nfile, caption\n\na.png, a cat\n",
+    'file;caption\na.png;"a cat"\n',
+    "file\tcaption\na.png\ta cat\n",
+  ],
+)
+def test_how_a_table_may_be_written(tmp_path, text):
+  picture(tmp_path / "a.png")
+  (tmp_path / "captions.csv").write_text(text)
+  assert captioned_folder(tmp_path, size=4).train.captions == [("a cat",)]
+
+
+def test_missing_images_and_columns_are_named_with_the_nearest(tmp_path):
+  for name in ("im0.png", "im1.png"):
+    picture(tmp_path / name)
+  rows = ["im0.png,a cat", "IM1.png,a dog", ".\\im1.png,a cow", "x,a bird"]
+  (tmp_path / "captions.csv").write_text("\n".join(["file,caption", *rows]))
+  assert captioned_folder(tmp_path, size=4).train.skipped == (
+    "IM1.png: there is no such image. Did you mean 'im1.png'?",
+    ".\\im1.png: there is no such image. Did you mean 'im1.png'?",
+    "x: there is no such image",
+    "im1.png: no caption",
+  )
+  (tmp_path / "captions.csv").write_text("file,captions\nim0.png,a cat\n")
+  with pytest.raises(InputError, match="no caption.*Did you mean 'captions'"):
+    captioned_folder(tmp_path, size=4)
 
 
 @pytest.mark.parametrize(

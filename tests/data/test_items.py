@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from jaxssl.data import items, skipped_message
+from jaxssl.data.kept import form_of
 from jaxssl.errors import InputError
 
 GOOD = """item,user,time
@@ -101,6 +102,37 @@ def test_files_that_are_none_are_refused(tmp_path):
     items.open_items("walk")
   with pytest.raises(InputError, match="length"):
     items.open_items("walks", length=1)
+
+
+@pytest.mark.parametrize("sign", ["\u2028", "\x85", "\x0b", "\x0c", "\x1e"])
+def test_only_line_feeds_and_carriage_returns_end_lines(tmp_path, sign):
+  lines = f"user,item\r\nann,a{sign}b\r\nann,c\r\n"
+  path = tmp_path / "a.csv"
+  path.write_bytes(lines.encode())
+  opened = items.item_csv(path)
+  assert opened.names == (f"a{sign}b", "c") and opened.data.train.skipped == ()
+
+
+def test_a_run_keeps_names_that_hold_line_ends(tmp_path):
+  path = write(tmp_path, 'user,item\nann,"a\nb"\nann,c\u2028d\nann,e\n')
+  data = items.item_csv(path, length=4).data
+  (tmp_path / "data.json").write_text(form_of(data, str(path)))
+  (tmp_path / "items.txt").write_text(data.files["items.txt"])
+  opened = items.open_items(f"run:{tmp_path}", length=4)
+  assert opened.names == ("a b", "c\u2028d", "e")
+
+
+@pytest.mark.parametrize("separator", [";", "\t", ", "])
+def test_separators_are_those_of_the_first_line(tmp_path, separator):
+  lines = [["User", "item", "time"], ["ann", "a", "1"], ["ann", "b", "2"]]
+  text = "\n".join(separator.join(line) for line in lines)
+  assert items.item_csv(write(tmp_path, text)).names == ("a", "b")
+
+
+def test_empty_lines_do_not_count(tmp_path):
+  opened = items.item_csv(write(tmp_path, "\n  \n" + GOOD + "\n\ncy,,1\n"))
+  assert opened.names == ("a", "b", "c")
+  assert opened.data.train.skipped == ("line 11: an empty user or item",)
 
 
 def test_walks_stay_in_their_group_and_are_the_same_each_time():

@@ -35,6 +35,16 @@ def test_a_folder_has_a_document_a_file(tmp_path):
   assert found.texts == ("first", "second")
 
 
+def test_endings_may_be_in_capitals(tmp_path):
+  for name in ("a.TXT", "sub/b.Txt"):
+    assert read_text(write(tmp_path / name, "text")).texts == ("text",)
+  (tmp_path / "c.TXT.GZ").write_bytes(gzip.compress(b"packed"))
+  found = read_text(str(tmp_path))
+  assert found.files == ("a.TXT", "c.TXT.GZ", "sub/b.Txt")
+  assert found.texts == ("text", "packed", "text")
+  assert read_text(write(tmp_path / "d.TSV", LABELLED)).classes == ("a", "b")
+
+
 @pytest.mark.parametrize("name", ["x.tsv", "x.tsv.gz"])
 def test_a_table_has_a_label_and_a_text_a_line(tmp_path, name):
   found = read_text(write(tmp_path / name, LABELLED))
