@@ -334,6 +334,8 @@ def _archive(path, size):
   ]
   most = max(video.label for split in splits for video in split.videos)
   classes = arrays.get("classes", np.arange(most + 1))
+  if len(classes) <= most:
+    raise InputError(f"{path} has {len(classes)} class names but labels up to {most}")
   return splits, tuple(map(str, classes)), RATE
 
 

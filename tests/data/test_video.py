@@ -309,3 +309,10 @@ def test_an_npz_of_objects_is_refused(tmp_path):
   np.savez(tmp_path / "x.npz", x=np.array([None, 1], object))
   with pytest.raises(InputError, match="cannot read 'x'"):
     open_clips(str(tmp_path / "x.npz"), frames=4, size=8)
+
+
+def test_an_npz_has_a_name_for_each_class(tmp_path):
+  x, names = np.zeros((3, 4, 8, 8), np.uint8), np.array(["a", "b"])
+  np.savez(tmp_path / "x.npz", x=x, y=np.arange(3), classes=names)
+  with pytest.raises(InputError, match="2 class names but labels up to 2"):
+    open_clips(str(tmp_path / "x.npz"), frames=4, size=8)
