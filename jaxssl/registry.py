@@ -22,6 +22,7 @@ from jaxssl.data.kept import is_kept
 from jaxssl.data.sources import DataSet
 from jaxssl.errors import InputError, nearest
 from jaxssl.models.layers import REMAT
+from jaxssl.ranges import check_range
 
 CHOICES = {"precision": ("float32", "bfloat16"), "remat": tuple(REMAT)}
 
@@ -193,11 +194,12 @@ def build(source: str, **settings: Any) -> Experiment:
 
   Raises:
     InputError: for an unknown name or setting (the nearest is shown), a value of the
-      wrong type, or settings that do not fit each other or the data.
+      wrong type, a number that the setting cannot be (see `jaxssl.ranges`), or settings
+      that do not fit each other or the data.
   """
   entry = find(source)
   known = defaults(entry)
-  _check_settings(entry.function.__name__, known, settings)
+  _check_settings(entry, known, settings)
   if is_kept(settings.get("data", "")):
     raise InputError(f"{settings['data']} has no examples to train on, only a form.")
   settings = {n: _absolute(v) for n, v in settings.items()}
@@ -257,7 +259,7 @@ def on_slice(entry: Entry, topology: str) -> tuple[dict[str, Any], str]:
   """
   known, settings = defaults(entry), dict(entry.slices.get(topology, {}))
   mesh = settings.pop("mesh", "")
-  _check_settings(entry.function.__name__, known, settings)
+  _check_settings(entry, known, settings)
   settings = {**known, **settings}
   _checked(entry, settings)
   return settings, mesh
@@ -304,7 +306,9 @@ def _check_computed(entry, run, settings):
     )
 
 
-def _check_settings(name, known, settings):
+def _check_settings(entry, known, settings):
+  name, shared = entry.function.__name__, [f.name for f in dataclasses.fields(Run)]
+  ranged = _is_of_the_package(entry)
   for setting, value in settings.items():
     if setting not in known:
       raise InputError(
@@ -312,6 +316,14 @@ def _check_settings(name, known, settings):
         f"{', '.join(known)}."
       )
     _check_type(name, setting, value, known[setting])
+    if ranged and setting not in shared:  # those of `Run` have `check_run`
+      check_range(setting, value, known[setting])
+
+
+def _is_of_the_package(entry):
+  """Whether its settings mean what the package's do: not in a file of the user's."""
+  file = pathlib.Path(entry.function.__code__.co_filename).resolve()
+  return file.parent == experiments_folder()
 
 
 def _check_type(name, setting, value, default):

@@ -14,6 +14,7 @@ FLOORS = (
   ("core", "models", "mesh", "checkpoint", "log", "optim"),
   ("methods", "evals", "report"),
   (
+    "ranges",
     "registry",
     "hlo",
     "seeds",
