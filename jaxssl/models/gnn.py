@@ -248,7 +248,7 @@ class GATLayer(nn.Module):
     self, h: jax.Array, x: Graph, *, train: bool, keys: jax.Array | None = None
   ) -> jax.Array:
     """Maps node features [batch, nodes, in] to [batch, nodes, width]."""
-    if self.width % self.heads:
+    if self.heads < 1 or self.width % self.heads:
       raise InputError(f"{self.width} features do not split into {self.heads} heads.")
     kernel, bias, vectors = self._weights(h.shape[-1])
     weights, own = jax.vmap(_attention)(_scores(h, kernel, vectors), x)

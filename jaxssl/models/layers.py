@@ -280,7 +280,7 @@ class GroupNorm(Norm):
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool, keys: jax.Array | None = None):
     batch, channels = x.shape[0], x.shape[-1]
-    if channels % self.groups:
+    if self.groups < 1 or channels % self.groups:
       raise InputError(f"{channels} channels do not split into {self.groups} groups.")
     grouped = x.reshape(batch, -1, self.groups, channels // self.groups)
     grouped = grouped.astype(jnp.float32)

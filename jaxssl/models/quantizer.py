@@ -67,7 +67,7 @@ class ProductQuantizer(nn.Module):
     Raises:
       InputError: if the groups don't share the width, or in training without keys.
     """
-    if self.width % self.groups:
+    if self.groups < 1 or self.width % self.groups:
       raise InputError(f"{self.groups} groups do not share a width of {self.width}.")
     dense = nn.Dense(self.groups * self.codes, kernel_init=self.kernel_init)
     logits = dense(x).astype(jnp.float32)

@@ -160,7 +160,7 @@ class Attention(nn.Module):
   ):
     """Mixes tokens [batch, tokens, dim]; see `ViT.encode` for the mask."""
     batch, tokens, dim = x.shape
-    if dim % self.heads:
+    if self.heads < 1 or dim % self.heads:
       raise InputError(f"{dim} channels do not split into {self.heads} heads.")
     dense = partial(nn.Dense, dtype=self.dtype)
     init = self.qkv_init or self.kernel_init

@@ -183,7 +183,7 @@ class PositionConv(nn.Module):
   def __call__(self, x: jax.Array) -> jax.Array:
     """Maps frames [batch, frames, width] to what is added to them."""
     width = x.shape[-1]
-    if width % self.groups:
+    if self.groups < 1 or width % self.groups:
       raise InputError(f"{width} channels do not split into {self.groups} groups.")
     weight = self._weight(width)
     bias = self.param("bias", nn.initializers.zeros, (width,))

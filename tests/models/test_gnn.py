@@ -163,3 +163,9 @@ def test_bad_options_are_named():
   ):
     with pytest.raises(InputError, match=word):
       net.init(jax.random.key(0), x, train=True)
+
+
+@pytest.mark.parametrize("heads", [5, 0, -1])
+def test_heads_must_divide_the_width(heads):
+  with pytest.raises(InputError, match=f"12 features do not split into {heads} heads"):
+    models.GAT((12,), heads=heads).init(jax.random.key(0), graphs(), train=False)

@@ -85,9 +85,10 @@ def test_group_norm_is_a_loop_over_rows_and_groups():
   np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
-def test_group_norm_refuses_groups_that_do_not_divide():
-  with pytest.raises(InputError, match="6 channels do not split into 4"):
-    nets.initial(models.GroupNorm(groups=4), (2, 6))
+@pytest.mark.parametrize("groups", [4, 0, -1])
+def test_group_norm_refuses_groups_that_do_not_divide(groups):
+  with pytest.raises(InputError, match=f"6 channels do not split into {groups}"):
+    nets.initial(models.GroupNorm(groups=groups), (2, 6))
 
 
 @pytest.mark.parametrize("norm", NORMS)

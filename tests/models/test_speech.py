@@ -11,6 +11,7 @@ from safetensors.numpy import load_file
 
 from jaxssl import losses, models
 from jaxssl.errors import InputError
+from jaxssl.models.wave import PositionConv
 from tests import golden
 
 GOLDEN = golden.load("hf_wav2vec2")[0]
@@ -223,7 +224,13 @@ def test_bad_waves_and_nets_are_refused():
   masked = models.MaskedWave(jnp.zeros((2, 80)), jnp.zeros((2, 3), bool))
   with pytest.raises(InputError, match="one entry per frame"):
     run(models.SpeechEncoder(LOCAL(), CONTEXT()), masked)
+
+
+@pytest.mark.parametrize("groups", [3, 0, -1])
+def test_groups_that_do_not_divide_are_refused(groups):
+  x = jnp.zeros((1, 2, 8))
   with pytest.raises(InputError, match="share a width"):
-    quantizer = models.ProductQuantizer(3, codes=4, width=8)
-    x = jnp.zeros((1, 2, 4))
+    quantizer = models.ProductQuantizer(groups, codes=4, width=8)
     quantizer.init(jax.random.key(0), x, temperature=1.0, train=False)
+  with pytest.raises(InputError, match=f"8 channels do not split into {groups} groups"):
+    PositionConv(groups=groups).init(jax.random.key(0), x)

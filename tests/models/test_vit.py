@@ -159,9 +159,10 @@ def test_images_must_split_into_patches():
     nets.parameters(nets.ENCODERS["vit"](), (2, 8, 10, 3))
 
 
-def test_heads_must_divide_the_width():
-  with pytest.raises(InputError, match="8 channels do not split into 3 heads"):
-    nets.parameters(nets.ENCODERS["vit"](heads=3), nets.SHAPE)
+@pytest.mark.parametrize("heads", [3, 0, -1])
+def test_heads_must_divide_the_width(heads):
+  with pytest.raises(InputError, match=f"8 channels do not split into {heads} heads"):
+    nets.parameters(nets.ENCODERS["vit"](heads=heads), nets.SHAPE)
 
 
 def test_drop_path_of_a_row_is_the_same_in_any_batch():
