@@ -222,7 +222,7 @@ def log_mel(
   if power not in (1, 2):
     raise InputError(f"power is {power}; allowed are 1 (magnitudes) and 2 (squares).")
   length, step = frame_samples(rate, window=window, hop=hop)
-  fft = fft or 2 ** math.ceil(math.log2(length))
+  fft = fft or 2 ** math.ceil(math.log2(max(length, 1)))
   high = rate / 2 if high is None else high
   bank = mel_bank(
     rate=rate,

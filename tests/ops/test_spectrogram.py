@@ -124,6 +124,7 @@ def test_pictures_have_time_to_the_right_and_high_bands_on_top():
     ({"rate": 8000, "bands": 8, "power": 3}, "allowed are 1"),
     ({"rate": 8000, "bands": 8, "fft": 128}, "shorter than the window"),
     ({"rate": 8000, "bands": 8, "hop": 0.0}, "at least 1"),
+    ({"rate": 1, "bands": 8}, "from 60 to 0.5 Hz of waves with 1 samples a second"),
   ],
 )
 def test_bad_input(options, message):
