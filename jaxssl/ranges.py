@@ -7,7 +7,8 @@ itself. A default below the least number has a meaning of its own ("0: the paper
 and lowers it for that experiment.
 
 In an experiment of a file of one's own a name may mean anything: none of this holds
-there. Nor for a finished run, which opens with the settings that it was made with.
+there, unless the file lies among the package's. Nor for a run that has begun, which
+opens with the settings that it was made with.
 """
 
 import math

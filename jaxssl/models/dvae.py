@@ -65,6 +65,8 @@ class Refine(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     """Maps [batch, rows, columns, channels] to as many positions."""
+    if self.width < 4:
+      raise InputError(f"A block of a dVAE has 4 channels or more, not {self.width}.")
     dense = lambda name: nn.Dense(self.width, dtype=self.dtype, name=name)
     short = x if x.shape[-1] == self.width else dense("short")(x)
     for i in range(3):

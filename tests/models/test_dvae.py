@@ -7,7 +7,7 @@ import pytest
 
 from jaxssl import models
 from jaxssl.errors import InputError
-from jaxssl.models.dvae import Conv
+from jaxssl.models.dvae import CodeEncoder, Conv
 
 
 def net(**options):
@@ -76,3 +76,8 @@ def test_the_matrix_product_is_the_convolution(size):
 def test_sides_that_do_not_split_are_refused(variables):
   with pytest.raises(InputError, match="patches of 2"):
     net().apply(variables, images(side=7), train=False)
+
+
+def test_blocks_too_narrow_for_their_quarter_are_refused():
+  with pytest.raises(InputError, match="4 channels or more, not 2"):
+    CodeEncoder(width=2).init(jax.random.key(0), jnp.zeros((1, 8, 8, 3)), train=True)
