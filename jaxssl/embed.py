@@ -20,14 +20,15 @@ def embed(
 ) -> str:
   """Writes features of a data set to an `.npz`.
 
-  The file has `features` [n, dim] (or [n, patches, dim]), `label` where known, and
-  `path` where the data is a folder of images (users, where it is their items).
+  The file has `features` [n, dim] (or [n, patches, dim]), `label` where known, `path`
+  where the data is a folder of images (users, where it is their items), and `split`,
+  "train" or "test", where the data has both: first the one, then the other.
 
   Args:
     run: the run's folder.
     source: a folder of images, an .npz, the name of a data set, or what else an
       experiment takes as its data.
-    out: the file to write.
+    out: the file to write; ".npz" is added where it lacks.
     patches: the encoder's features before pooling.
 
   Returns:
@@ -35,27 +36,54 @@ def embed(
 
   Raises:
     InputError: if the run or the data cannot be read, or the images do not have the
-      form of those that the run was trained on.
+      form of those that the run was trained on, or there is no folder to write to.
   """
+  out = _target(out)
   mesh = data_mesh(jax.devices()[:1])
   experiment = runs.reopen_encoder(run)
   variables = runs.restore_variables(run, experiment, mesh)
   encode = runs.make_encode(experiment, mesh)
   opened, convert = open_like(source, experiment.data)
-  examples = opened.train
-  features, labels = evals.extract(
-    lambda x: encode(variables, convert(x), patches), examples
-  )
-  found = {"features": features}
-  if labels is not None:
-    found["label"] = labels
-  if examples.files:
-    found["path"] = np.asarray(examples.files)
+  features = lambda x: encode(variables, convert(x), patches)
+  splits = {"train": opened.train, "test": opened.test}
+  parts = {n: _found(features, x) for n, x in splits.items() if x is not None}
+  found = _joined(parts)
   np.savez(out, **found)
   shape = runs.example_shape(experiment.data.train)
-  said = f"{out}: features {features.shape} of {len(features)} examples as {shape}."
+  sizes = ", ".join(f"{len(x['features'])} {name}" for name, x in parts.items())
+  split = f" ({sizes})" if len(parts) > 1 else ""
+  count = len(found["features"])
+  made = f"features {found['features'].shape} of {count} examples{split}"
+  said = f"{out}: {made} as {shape}."
   first = seeds.of_the_first(experiment.run, "They are")
   return "\n".join(filter(None, (data.skipped_message(opened), said, first)))
+
+
+def _target(out):
+  path = pathlib.Path(out)
+  if not path.parent.is_dir():
+    raise InputError(f"There is no folder {path.parent} to write {path.name} to.")
+  return path if path.suffix == ".npz" else path.with_name(f"{path.name}.npz")
+
+
+def _found(features, examples):
+  """What the file has of one split."""
+  rows, labels = evals.extract(features, examples)
+  found = {"features": rows, "label": labels}
+  if examples.files:
+    found["path"] = np.asarray(examples.files)
+  return {name: x for name, x in found.items() if x is not None}
+
+
+def _joined(parts):
+  """One split after the other; what one of them lacks is left out."""
+  if len(parts) == 1:
+    return next(iter(parts.values()))
+  names = set.intersection(*(set(x) for x in parts.values()))
+  found = {n: np.concatenate([x[n] for x in parts.values()]) for n in sorted(names)}
+  return found | {
+    "split": np.repeat(list(parts), [len(x["features"]) for x in parts.values()])
+  }
 
 
 def open_like(source: str, trained: data.DataSet) -> tuple[data.DataSet, Callable]:

@@ -47,7 +47,10 @@ def measured(
       are the views that the step trained on.
     every: steps between two measurements.
     last: a step that is measured too.
-    seeds: number of runs that `step` makes as one; each is measured.
+    seeds: number of runs that `step` makes as one; each is measured, one after the
+      other: under `vmap` a condition computes both branches, and several spectra at a
+      time wait for ever for threads that they hold themselves, on a CPU with no fewer
+      devices than cores (jaxlib 0.10).
     whole: features -> the same on every device; a spectrum of rows that are split
       over devices costs hundreds of collectives.
 
@@ -65,15 +68,16 @@ def measured(
     ]
     return _measures_when(due, groups) if len(keys) >= LEAST_ROWS else {}
 
-  if seeds > 1:  # one `due` for all: a condition by run would compute both branches
-    measure = jax.vmap(measure, in_axes=(None, 0, 0, None))
-
   def run(state, batch):
     after, metrics = step(state, batch)
     inputs = jax.tree.map(lambda x: x[:MOST_ROWS], batch["input"])
     done = core.steps_done(after)
     due = (done % every == 0) | (done == last)
-    found = measure(due, state, after, inputs)
+    if seeds == 1:
+      found = measure(due, state, after, inputs)
+    else:  # one by one: see the docstring
+      one = lambda states: measure(due, *states, inputs)
+      found = jax.lax.map(one, (state, after))
     return after, {**metrics, **{PREFIX + name: x for name, x in found.items()}}
 
   return run

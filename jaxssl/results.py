@@ -253,7 +253,8 @@ def write_report(
   Of several seeds the pictures are of the first.
   """
   scored, encode = experiment.data.scored, runs.make_encode(experiment, mesh)
-  shown = evenly(scored.train if scored.test is None else scored.test, REPORT_TEST)
+  tested = scored.test is not None
+  shown = evenly(scored.test if tested else scored.train, REPORT_TEST)
   variables = seeds.pick(experiment.run, runs.variables_of(state))
   features, labels = _features(encode, variables, shown)
   metrics = read_metrics(out / "metrics.jsonl")
@@ -270,6 +271,7 @@ def write_report(
     examples=_tiles(scored.kind, shown),
     neighbours=_neighbours(features),
     classes=scored.classes,
+    split="test" if tested else "training",
     environment=environment(metrics),
     notes=notes(experiment, metrics),
   )

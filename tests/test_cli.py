@@ -242,6 +242,24 @@ def test_out_of_another_run(run, capsys):
   assert "holds a run already" in fails(capsys, "train", TOY, "--out", run)
 
 
+def test_embed_writes_both_splits(run, tmp_path, capsys):
+  x, y = np.zeros((5, 8, 8), np.uint8), np.arange(5)
+  np.savez(tmp_path / "x.npz", x=x, y=y, x_test=x[:2], y_test=y[:2])
+  assert cli.main(["embed", run, "--data", "./x.npz", "--out", "both"]) == 0
+  assert "both.npz: features (7, 16) of 7 examples (5 train, 2 test)" in (
+    capsys.readouterr().out
+  )
+  with np.load(tmp_path / "both.npz") as found:
+    assert found["label"].tolist() == [0, 1, 2, 3, 4, 0, 1]
+    assert found["split"].tolist() == ["train"] * 5 + ["test"] * 2
+
+
+def test_embed_looks_for_the_folder_first(run, tmp_path, capsys):
+  image_folder(tmp_path / "mine")
+  argv = ["embed", run, "--data", "./mine", "--out", "none/f.npz"]
+  assert "no folder none to write f.npz to" in fails(capsys, *argv)
+
+
 def test_embed_of_other_images(run, tmp_path, capsys):
   np.savez(tmp_path / "x.npz", x=np.zeros((2, 9, 9), np.uint8))
   message = fails(capsys, "embed", run, "--data", "x.npz", "--out", "f.npz")

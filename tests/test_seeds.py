@@ -84,7 +84,21 @@ def test_the_measures_stay_under_their_condition():
   step = feeds._step(experiment, ONE)
   outside = jax.make_jaxpr(step)(state, batch).jaxpr.eqns
   names = [equation.primitive.name for equation in outside]
-  assert names.count("cond") == 1 and "svd" not in names
+  assert not {"cond", "svd"} & set(names)
+  measured = next(e for e in outside if e.primitive.name == "scan")
+  inside = measured.params["jaxpr"].jaxpr.eqns
+  assert [e.primitive.name for e in inside].count("cond") == 1
+
+
+def test_no_spectra_are_made_at_the_same_time():
+  """On a CPU with as many devices as cores they would wait for each other for ever."""
+  experiment = three()
+  state = jax.eval_shape(runs.first_state(experiment))
+  batch = jax.eval_shape(lambda: runs.example_batch(experiment, 32))
+  step = jax.jit(feeds._step(experiment, data_mesh(jax.devices()[:2])))
+  text = step.lower(state, batch).as_text()
+  shapes = re.findall(r"@lapack_sgesdd\w*\(.*?\) \{.*?: \(tensor<([\dx]+)xf32>", text)
+  assert shapes and all(shape.count("x") == 1 for shape in shapes)
 
 
 def test_the_log_has_means_and_the_deviation_of_the_loss(run):

@@ -46,6 +46,7 @@ def write(
   examples: np.ndarray | Sequence[Tile] | None = None,
   neighbours: np.ndarray | None = None,
   classes: Sequence[str] = (),
+  split: str = "test",
   environment: Mapping[str, Any] | None = None,
   notes: Sequence[str] = (),
 ) -> Path:
@@ -69,12 +70,13 @@ def write(
       it may be [n, 1 + views, h, w, c].
     pictures: what the method made of test examples, by a caption that names the
       columns ("original | rebuilt"): rows of tiles as `views`.
-    embedding: [n, dim] features of test examples.
+    embedding: [n, dim] features of examples of the split.
     labels: [n] classes of those examples; negative: not known.
     examples: [n] tiles of those examples, of images also [n, h, w, c]; None where
       they have no looks of their own.
     neighbours: [m, 1 + k] rows of these: a query, then its nearest.
     classes: their names, in the order of the labels.
+    split: what the examples are: of the test or the training split.
     environment: versions, device and so on; `wall_time_s` is shown as a duration.
     notes: sentences that the reader must not miss.
 
@@ -92,8 +94,8 @@ def write(
     _collapse(metrics),
     _views(views),
     *(_made(caption, images) for caption, images in (pictures or {}).items()),
-    _map(embedding, labels, classes),
-    _neighbours(neighbours, labels, examples, classes),
+    _map(embedding, labels, classes, split),
+    _neighbours(neighbours, labels, examples, classes, split),
     _pairs("Configuration", _flatten(config or {})),
     _pairs("Environment", _environment(environment or {})),
   )
@@ -332,7 +334,7 @@ def _made(caption, rows) -> Part:
   return Part(_section(title, html, about=about), files)
 
 
-def _map(embedding, labels, classes) -> Part:
+def _map(embedding, labels, classes, split) -> Part:
   title = "Map of the features"
   if embedding is None or not len(embedding):
     return _missing(title, "No features were given.")
@@ -347,11 +349,12 @@ def _map(embedding, labels, classes) -> Part:
     theme: plots.scatter(points, taken, classes=count, theme=colours)
     for theme, colours in plots.THEMES.items()
   }
-  alt = f"t-SNE of the features of {len(rows)} test examples{_coloured(labels)}."
+  shown = f"{len(rows)} {split} examples"
+  alt = f"t-SNE of the features of {shown}{_coloured(labels)}."
   figure = f"<figure>{tiles.themed(drawn, alt)}</figure>"
   html = f'<div class="map">{figure}{_legend(taken, count, classes)}</div>'
   return Part(
-    _section(title, html, about=_about_map(rows, labels, count)), _files("map", drawn)
+    _section(title, html, about=_about_map(shown, labels, count)), _files("map", drawn)
   )
 
 
@@ -359,13 +362,13 @@ def _coloured(labels):
   return "" if labels is None else ", coloured by class"
 
 
-def _about_map(rows, labels, count):
+def _about_map(shown, labels, count):
   colours = "" if labels is None else " The colours are the classes"
   if count > MOST_COLOURS:
     colours += f", {count} of them, too many for a legend"
   return (
-    f"{len(rows)} test examples, near each other where their features point the same "
-    f"way (t-SNE; distances between groups mean little).{colours}{colours and '.'}"
+    f"{shown}, near each other where their features point the same way (t-SNE; "
+    f" distances between groups mean little).{colours}{colours and '.'}"
   )
 
 
@@ -394,12 +397,15 @@ def _class_name(label, classes):
   return str(classes[label]) if label < len(classes) else f"class {label}"
 
 
-def _neighbours(neighbours, labels, examples, classes) -> Part:
+def _neighbours(neighbours, labels, examples, classes, split) -> Part:
   title = "Nearest neighbours"
   if neighbours is None or not np.size(neighbours):
     return _missing(title, "No neighbours were given.")
   if examples is None:
-    return _missing(title, "Parts of examples have no looks of their own.")
+    return _missing(
+      title,
+      "Nothing can be shown of parts of one example, such as the nodes of a graph.",
+    )
   neighbours = np.asarray(neighbours)
   chosen = [[examples[i] for i in row] for row in neighbours.tolist()]
   images = tiles.are_images(chosen)
@@ -409,7 +415,7 @@ def _neighbours(neighbours, labels, examples, classes) -> Part:
   captions = _captions(neighbours, shown, classes)
   rows = [tiles.as_row(*row) for row in zip(chosen, captions, strict=True)]
   html = f'<div class="neighbours">{"".join(rows)}</div>'
-  about = "Left a test example, then its nearest by the cosine of the features."
+  about = f"Left a {split} example, then its nearest by the cosine of the features."
   files = {"neighbours.png": plots.sheet(chosen)} if images else {}
   return Part(_section(title, html, about=about + _agreement(shown)), files)
 

@@ -343,7 +343,7 @@ def test_many_classes_have_no_legend(tmp_path):
 
 def test_parts_of_examples_have_no_neighbours(tmp_path):
   page = write_text(tmp_path, neighbours=run()["neighbours"])
-  assert "Parts of examples have no looks of their own." in page
+  assert "Nothing can be shown of parts of one example" in page
 
 
 @pytest.mark.parametrize(
@@ -372,3 +372,9 @@ def test_rows_that_disagree_are_refused_before_writing(change, message, tmp_path
   with pytest.raises(InputError, match=message):
     report.write(tmp_path / "run", **(run() | change))
   assert not (tmp_path / "run").exists()
+
+
+def test_the_page_says_which_split_is_shown(tmp_path):
+  assert "test examples" in write_text(tmp_path, embedding=run()["embedding"])
+  page = write_text(tmp_path, embedding=run()["embedding"], split="training")
+  assert "training examples" in page and "test examples" not in page
