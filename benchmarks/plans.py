@@ -29,16 +29,19 @@ HEADER = (
   *("temporaries GiB", "fits", "TFLOPs", "GB", "step at the roofline, ms"),
   *("compiled", "s"),
 )
+BOTH = (
+  *("experiment", "topology", "temporaries GiB, fully", "fast", "GB, fully", "fast"),
+  *("s, fully", "fast"),
+)
 QUICK = {"batch": 8, "size": 32, "encoder": "convnet", "projection": 8}
 
 
 def measure(name: str, topology: str, options: argparse.Namespace) -> dict:
-  """The plan of one experiment, made once."""
-  path = options.runs / f"{name}_{topology.replace(':', '_')}.json"
-  if path.exists():
-    known = json.loads(path.read_text())
-    if options.fast or not known["fast"]:
-      return known
+  """The plan of one experiment, made once; a full one is taken where there is one."""
+  full, fast = (path_of(name, topology, options, fast=x) for x in (False, True))
+  known = full if full.exists() or not options.fast else fast
+  if known.exists():
+    return json.loads(known.read_text())
   start = time.perf_counter()
   devices = devices_of(topology)
   entry = registry.find(name)
@@ -50,8 +53,16 @@ def measure(name: str, topology: str, options: argparse.Namespace) -> dict:
   seconds = time.perf_counter() - start
   print(f"{plan.as_text(found)}\n{seconds:.0f} s\n", flush=True)
   made = {**found._asdict(), "fast": options.fast, "seconds": seconds}
-  path.write_text(json.dumps(made))
+  known.write_text(json.dumps(made))
   return made
+
+
+def path_of(
+  name: str, topology: str, options: argparse.Namespace, *, fast: bool
+) -> pathlib.Path:
+  """The file of a plan."""
+  end = "_fast" if fast else ""
+  return options.runs / f"{name}_{topology.replace(':', '_')}{end}.json"
 
 
 @functools.cache
@@ -73,6 +84,21 @@ def row(found: dict) -> list[str]:
     f"{1e3 * step:.0f}" if step else "",
     *("fast" if found["fast"] else "fully", f"{found['seconds']:.0f}"),
   ]
+
+
+def compared(options: argparse.Namespace) -> list[list[str]]:
+  """Rows of what was compiled both ways: memory, traffic and time, fully and fast."""
+  rows = []
+  for topology in options.topologies:
+    for name in options.names:
+      paths = [path_of(name, topology, options, fast=x) for x in (False, True)]
+      if all(path.exists() for path in paths):
+        both = [json.loads(path.read_text()) for path in paths]
+        cells = [f"{x['temporary_bytes'] / 2**30:.2f}" for x in both]
+        cells += [f"{x['bytes_accessed'] / 1e9:.0f}" for x in both]
+        cells += [f"{x['seconds']:.0f}" for x in both]
+        rows.append([f"`{name}`", topology, *cells])
+  return rows
 
 
 def parse() -> argparse.Namespace:
@@ -99,11 +125,14 @@ def main() -> None:
   for topology in options.topologies:
     rows = [row(measure(name, topology, options)) for name in options.names]
     parts += [f"## {topology or 'this machine'}", page.table(HEADER, rows)]
+  if both := compared(options):
+    parts += ["## Compiled fully and fast", page.table(BOTH, both)]
   page.write(
     options,
     "Experiments on ImageNet as they are registered for slices of TPUs; memory, "
     "arithmetic and traffic of one chip and step, as the compiler plans them. Parts: "
-    "micro-batches of a step.",
+    "micro-batches of a step. Compiled: fully, or fast, as by `jaxssl plan --fast`; the "
+    "seconds are of this machine, beside other work.",
     *parts,
     page.conditions(page.versions(["libtpu"])),
   )
