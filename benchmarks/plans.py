@@ -131,8 +131,8 @@ def main() -> None:
     options,
     "Experiments on ImageNet as they are registered for slices of TPUs; memory, "
     "arithmetic and traffic of one chip and step, as the compiler plans them. Parts: "
-    "micro-batches of a step. Compiled: fully, or fast, as by `jaxssl plan --fast`; the "
-    "seconds are of this machine, beside other work.",
+    "micro-batches of a step. Compiled: fully, or fast, as by `jaxssl plan --fast`; "
+    "the seconds are of this machine, beside other work.",
     *parts,
     page.conditions(page.versions(["libtpu"])),
   )
