@@ -3,7 +3,7 @@
 from jaxssl import methods, optim
 from jaxssl.augment import as_it_is, many_views
 from jaxssl.data.items import open_items
-from jaxssl.presets.sequences import bert4rec_net, sasrec_net
+from jaxssl.presets.sequences import bert4rec_net, next_items, sasrec_net
 from jaxssl.registry import Parts, Run, experiment
 
 RUN = Run(steps=1500, batch=128, log_every=50, eval_every=500, checkpoint_every=500)
@@ -49,7 +49,8 @@ def bert4rec_items(
   method = methods.bert4rec(net, items=items, share=share)
   rate = optim.warmup_cosine(learning_rate, steps=run.steps, warmup=run.steps // 10)
   tx = optim.adamw(rate, weight_decay=0.01)
-  return Parts(method, tx, opened.data, AS_IT_IS)
+  scores = next_items(methods.bert4rec_scores, net, items=items)
+  return Parts(method, tx, opened.data, AS_IT_IS, scores=scores)
 
 
 @experiment(
@@ -85,6 +86,8 @@ def sasrec_items(
   opened = open_items(data, length=length)
   items = len(opened.names)
   sizes = {"width": width, "depth": depth, "heads": heads, "dropout": dropout}
-  method = methods.sasrec(sasrec_net(items, length=length, **sizes), items=items)
+  net = sasrec_net(items, length=length, **sizes)
+  method = methods.sasrec(net, items=items)
   tx = optim.adamw(learning_rate, weight_decay=0.0, b2=0.98)
-  return Parts(method, tx, opened.data, AS_IT_IS)
+  scores = next_items(methods.sasrec_scores, net, items=items)
+  return Parts(method, tx, opened.data, AS_IT_IS, scores=scores)

@@ -347,6 +347,8 @@ def eval_command(argv: Sequence[str]) -> None:
   if protocol in results.KEPT and table.rows:
     results.keep(pathlib.Path(run), protocol, table, state)
   _show_kept(run, protocol, table)
+  if protocol is None and (found := results.task_scores(experiment, state, mesh)):
+    print(results.task_line(found))
 
 
 def _show_kept(run, protocol, table):

@@ -69,6 +69,8 @@ class Parts(NamedTuple):
     views: (key, example) -> tuple of inputs; the report shows some.
     split: exceptions from how a mesh with "fsdp" splits the state, path pattern ->
       axis or None; see `mesh.state_shardings`.
+    scores: (experiment, variables of its encoder) -> percent by name: what papers on
+      such data report of the test split, beside the usual protocols; None: nothing.
   """
 
   method: Method
@@ -76,6 +78,7 @@ class Parts(NamedTuple):
   data: DataSet
   views: Callable
   split: Mapping[str, int | None] = types.MappingProxyType({})
+  scores: Callable[..., Mapping[str, float]] | None = None
 
 
 class Experiment(NamedTuple):
@@ -91,6 +94,7 @@ class Experiment(NamedTuple):
     data: the data set.
     views: (key, example) -> tuple of inputs.
     split: see `Parts`.
+    scores: see `Parts`.
   """
 
   name: str
@@ -102,6 +106,7 @@ class Experiment(NamedTuple):
   data: DataSet
   views: Callable
   split: Mapping[str, int | None] = types.MappingProxyType({})
+  scores: Callable[..., Mapping[str, float]] | None = None
 
 
 class Entry(NamedTuple):

@@ -88,6 +88,9 @@ def finish(
   table = evaluate(experiment, state, mesh)
   write_json(out / "evaluation.json", table._asdict())
   say(evals.as_text(table))
+  if found := task_scores(experiment, state, mesh):
+    write_json(out / f"{TASK}.json", {"rows": found, "step": _step(state)})
+    say(task_line(found))
   page = write_report(experiment, out, state, mesh)
   say(f"The report is {page}")
   return table
@@ -122,6 +125,44 @@ def evaluate(
   if run.seeds == 1:
     return tables[0]
   return evals.mean_table(dict(zip(seeds.of(run), tables, strict=True)))
+
+
+def task_scores(
+  experiment: Experiment, state: core.TrainState, mesh: Mesh
+) -> dict[str, dict[str, float]]:
+  """Returns what papers on such data report, if the experiment says how to find it.
+
+  Args:
+    experiment: the experiment.
+    state: of the trained run; of several seeds the first is scored.
+    mesh: where it is.
+
+  Returns:
+    "trained encoder" and "untrained encoder" -> percent by name; empty without any.
+  """
+  if experiment.scores is None:
+    return {}
+  pick = lambda x: seeds.pick(experiment.run, runs.variables_of(x))
+  first = runs.make_init(experiment, mesh)()
+  states = {"trained encoder": state, "untrained encoder": first}
+  found = {n: dict(experiment.scores(experiment, pick(x))) for n, x in states.items()}
+  return {name: scores for name, scores in found.items() if scores}
+
+
+def task_line(found: dict[str, dict[str, float]]) -> str:
+  """The scores of the task in words, a line each."""
+  return "\n".join(f"{name}: {value}" for name, value in task_values(found).items())
+
+
+def task_values(found: dict[str, dict[str, float]]) -> dict[str, str]:
+  """Each score by its name, beside the untrained encoder's where that is another."""
+  trained = found.get("trained encoder", {})
+  untrained = found.get("untrained encoder", trained)
+  beside = lambda n: f" (untrained encoder {untrained[n]:.1f} %)"
+  return {
+    name: f"{x:.1f} %{beside(name) if untrained[name] != x else ''}"
+    for name, x in trained.items()
+  }
 
 
 def finetune(
@@ -179,6 +220,7 @@ def finetune(
   return table
 
 
+TASK = "scores"  # the file of what `Parts.scores` found
 KEPT = ("nearest", "finetune")  # protocols of which a run's folder has a file
 
 
@@ -264,6 +306,7 @@ def write_report(
     config=experiment.settings,
     metrics=[_knn_as_share(row) for row in metrics],
     evaluation=_shares(out, _step(state)),
+    task=task_values(dict(_read_rows(out / f"{TASK}.json", _step(state)))),
     views=sample_views(experiment, rows=6),
     pictures=pictures(experiment, variables, rows=8),
     embedding=features,

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxssl import methods, models, optim, registry, runs
+from jaxssl import evals, methods, models, optim, registry, runs
 from jaxssl.augment import clip_view, many_views
 from jaxssl.core import Method
 from jaxssl.data import DataSet, caption_tokens
@@ -97,18 +97,9 @@ def towers_of(experiment: registry.Experiment, variables: dict) -> OpenTowers:
     experiment: of CLIP, SigLIP or LiT.
     variables: `{"params": ..., "extra": ...}`, as `runs.restore_variables` gives them.
   """
-  data = experiment.data
+  data, of = experiment.data, _vectors(experiment, variables)
   length = runs.example_shape(data.train).text[-1]
   tokenizer = tokenizer_from(data.files["tokenizer.json"])
-
-  @partial(jax.jit, static_argnames="side")
-  def encode(variables, inputs, side):
-    params, extra = variables["params"], variables["extra"]
-    return experiment.method.encode(params, extra, {"input": inputs}, side=side)
-
-  def of(inputs, side):
-    blocks = [inputs[i : i + ROWS] for i in range(0, len(inputs), ROWS)]
-    return np.concatenate([np.asarray(encode(variables, b, side)) for b in blocks])
 
   def images(pixels):
     IMAGES.check(pixels)
@@ -119,6 +110,41 @@ def towers_of(experiment: registry.Experiment, variables: dict) -> OpenTowers:
 
   scale = float(np.exp(variables["params"]["log_scale"]))
   return OpenTowers(images, texts, scale)
+
+
+def _vectors(experiment, variables):
+  """(inputs, side) -> unit vectors, some rows at a time."""
+
+  @partial(jax.jit, static_argnames="side")
+  def encode(variables, inputs, side):
+    params, extra = variables["params"], variables["extra"]
+    return experiment.method.encode(params, extra, {"input": inputs}, side=side)
+
+  def of(inputs, side):
+    blocks = [inputs[i : i + ROWS] for i in range(0, len(inputs), ROWS)]
+    return np.concatenate([np.asarray(encode(variables, b, side)) for b in blocks])
+
+  return of
+
+
+def retrieved(experiment: registry.Experiment, variables: dict) -> dict[str, float]:
+  """Recall@1 and @10 of the test split in both directions, in percent.
+
+  Of several captions of an image the first counts; one that several images share is
+  one text. Empty without a test split.
+
+  Args:
+    experiment: of CLIP, SigLIP or LiT.
+    variables: see `towers_of`.
+  """
+  if experiment.data.test is None:
+    return {}
+  inputs, of = experiment.data.test.arrays()["input"], _vectors(experiment, variables)
+  first = np.asarray(inputs.text).reshape(len(inputs.image), -1, inputs.text.shape[-1])
+  texts, ids = np.unique(first[:, 0], axis=0, return_inverse=True)
+  sides = of(np.asarray(inputs.image), "image"), of(texts, "text")
+  found = evals.retrieval(*sides, ids.ravel(), np.arange(len(texts)), ks=(1, 10))
+  return {f"{way}, R@{k}": x for way, each in found.items() for k, x in each.items()}
 
 
 def image_tower(name: str, run: Run, data: DataSet) -> nn.Module:
@@ -260,4 +286,4 @@ def caption_parts(
   """
   rate = optim.warmup_cosine(learning_rate, steps=run.steps, warmup=run.steps // 10)
   tx = optim.adamw(rate, weight_decay=weight_decay, b2=b2)
-  return Parts(method, tx, data, views)
+  return Parts(method, tx, data, views, scores=retrieved)

@@ -1,8 +1,11 @@
 """Nets for sentences and sequences of items, as papers or small data have them."""
 
-import flax.linen as nn
+from collections.abc import Callable
 
-from jaxssl import models
+import flax.linen as nn
+import jax
+
+from jaxssl import evals, models
 
 # A normal of 0.02 is made for a width of 768; on 128 blocks would hardly mix tokens.
 _LARGER = nn.initializers.normal(0.05)
@@ -89,3 +92,27 @@ def sasrec_net(
   options |= {"mlp_ratio": 1, "activation": nn.relu}
   encoder = models.Transformer(items + 1, width, depth, heads, length, **options)
   return models.ItemModel(encoder)
+
+
+def next_items(score: Callable, net: nn.Module, *, items: int, k: int = 10) -> Callable:
+  """Returns the `scores` of an experiment on sequences: the held-out last item.
+
+  Args:
+    score: `methods.bert4rec_scores` or `methods.sasrec_scores`.
+    net: the net that it takes.
+    items: number of items.
+    k: how many of the best count.
+
+  Returns:
+    (experiment, variables) -> hit rate and NDCG of all items, and the hit rate of the
+    most popular ones.
+  """
+
+  def scores(experiment, variables):
+    rank = jax.jit(lambda rows: score(net, variables["params"], rows, items=items))
+    found = evals.next_item_scores(rank, experiment.data, k=k)
+    names = {"hit": f"hit@{k}", "ndcg": f"NDCG@{k}"}
+    names["popularity_hit"] = f"hit@{k} of the most popular items"
+    return {said: found[name] for name, said in names.items()}
+
+  return scores

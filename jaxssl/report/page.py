@@ -39,6 +39,7 @@ def write(
   config: Mapping[str, Any] | None = None,
   metrics: Sequence[Mapping[str, Any]] = (),
   evaluation: Sequence[Mapping[str, Any]] = (),
+  task: Mapping[str, str] | None = None,
   views: np.ndarray | Sequence[Sequence[Tile]] | None = None,
   pictures: Mapping[str, np.ndarray | Sequence[Sequence[Tile]]] | None = None,
   embedding: np.ndarray | None = None,
@@ -66,6 +67,8 @@ def write(
       ...}}, what is missing left out; of several seeds also "knn_std" and its like,
       and "seeds": [seed, ...]; the first row is the run's own features, the others
       are what to compare with.
+    task: what papers on such data report, by its name; the page has no such part
+      without.
     views: a row of tiles for each example, the original before its views; of images
       it may be [n, 1 + views, h, w, c].
     pictures: what the method made of test examples, by a caption that names the
@@ -90,6 +93,7 @@ def write(
   _check_rows(labels, embedding, examples, neighbours)
   parts = (
     _evaluation(evaluation),
+    *([_pairs("Scores of the task", task)] if task else ()),
     _curves(metrics, evaluation),
     _collapse(metrics),
     _views(views),
