@@ -260,7 +260,7 @@ def write(results: dict[str, list[dict]], options) -> None:
   seconds = {n: np.mean([f["seconds"] for f in of]) / 60 for n, of in results.items()}
   took = ", ".join(f"`{n}` {m:.0f}" for n, m in seconds.items())
   name = next(iter(results))
-  picture = page.path_of(options).parent / "pictures" / "captions.png"
+  picture = page.path_of(options).parent / "pictures" / f"captions_{name}.png"
   drawn = found_pictures(
     options.runs / f"{name}_{options.seeds[0]}", options.data, picture
   )

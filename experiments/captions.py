@@ -79,7 +79,7 @@ def clip_captions(
 @experiment(
   method="SigLIP",
   data="digits_captions; your own: a folder, an .npz",
-  reaches="not measured yet",
+  reaches="on emoji: recall@10 48 and 53 %, chance 3",
   cost="3 min on 2 CPU cores",
   aliases=("siglip",),
 )
