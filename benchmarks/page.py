@@ -17,11 +17,7 @@ from collections.abc import Iterable, Sequence
 RESULTS = pathlib.Path(__file__).parent / "results"
 QUICK = pathlib.Path("runs") / "quick"
 KEPT = "\nRows that this command did not make are of earlier ones.\n"
-MADE = (
-  "`python benchmarks/",
-  "Made by `python",
-  KEPT.strip(),
-)  # what tells of a command
+MADE = ("`python benchmarks/", "Made by `python", KEPT.strip())  # tells of a command
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 
 
@@ -89,8 +85,13 @@ def keep_rows(text: str, path: pathlib.Path) -> str:
     kept += len(merged) - len(table)
     text = text.replace("\n".join(table), "\n".join(merged), 1)
   sections, new = _sections(old), _sections(text)
-  left = [section for heading, section in sections.items() if heading not in new]
+  left = [_own(section, text) for name, section in sections.items() if name not in new]
   return "\n".join([text, *left]) + (KEPT if kept or left else "")
+
+
+def _own(section, text):
+  """A kept section without the paragraphs that the new page has anyway."""
+  return "\n\n".join(x for x in section.split("\n\n") if x.strip() not in text) + "\n"
 
 
 def _sections(text):

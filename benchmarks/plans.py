@@ -82,7 +82,7 @@ def row(found: dict) -> list[str]:
     *(gib("temporary_bytes"), "yes" if found["fits"] else "**no**"),
     *(f"{found['flops'] / 1e12:.2f}", f"{found['bytes_accessed'] / 1e9:.1f}"),
     f"{1e3 * step:.0f}" if step else "",
-    *("fast" if found["fast"] else "fully", f"{found['seconds']:.0f}"),
+    *("fast" if found.get("fast") else "fully", f"{found.get('seconds', 0):.0f}"),
   ]
 
 

@@ -348,7 +348,7 @@ def eval_command(argv: Sequence[str]) -> None:
     results.keep(pathlib.Path(run), protocol, table, state)
   _show_kept(run, protocol, table)
   if protocol is None and (found := results.task_scores(experiment, state, mesh)):
-    print(results.task_line(found))
+    print(results.task_lines(experiment, found))
 
 
 def _show_kept(run, protocol, table):
@@ -413,7 +413,7 @@ def plan_command(argv: Sequence[str]) -> None:
   parser.add_argument("--mesh", default="", help="axes and sizes: data=8,fsdp=2")
   most = "also find the largest batch that fits, up to this"
   parser.add_argument("--find-batch", type=int, metavar="MOST", help=most)
-  less = "let the TPUs' compiler try less: sooner, nearly the same memory"
+  less = "let the TPUs' compiler try less: sooner; memory within a tenth or so"
   parser.add_argument("--fast", action="store_true", help=less)
   parser.add_argument("--json", action="store_true", help="for programs")
   args, rest = parser.parse_known_args(argv)

@@ -10,6 +10,8 @@ from jaxssl import data, evals, runs, seeds
 from jaxssl.errors import InputError
 from jaxssl.mesh import data_mesh
 
+BLANKS = {"label": -1, "path": ""}  # of a split that lacks what the other one has
+
 
 def embed(
   run: str | pathlib.Path,
@@ -76,11 +78,12 @@ def _found(features, examples):
 
 
 def _joined(parts):
-  """One split after the other; what one of them lacks is left out."""
+  """One split after the other; where one has no labels they are -1, no paths ""."""
   if len(parts) == 1:
     return next(iter(parts.values()))
-  names = set.intersection(*(set(x) for x in parts.values()))
-  found = {n: np.concatenate([x[n] for x in parts.values()]) for n in sorted(names)}
+  names = set.union(*(set(x) for x in parts.values()))
+  of = lambda x, n: x.get(n, np.full(len(x["features"]), BLANKS.get(n)))
+  found = {n: np.concatenate([of(x, n) for x in parts.values()]) for n in sorted(names)}
   return found | {
     "split": np.repeat(list(parts), [len(x["features"]) for x in parts.values()])
   }

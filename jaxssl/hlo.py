@@ -85,8 +85,8 @@ def computations(text: str) -> dict[str, list[Line]]:
 def turns(parts: dict[str, list[Line]]) -> dict[str, int]:
   """Returns how often each computation runs.
 
-  A loop that doesn't count to a constant is taken for one turn, every branch of a
-  choice for taken.
+  A loop makes as many turns as the compiler says, else as the largest number that its
+  condition names, else one; every branch of a choice is taken for taken.
   """
   times = collections.Counter(list(parts)[-1:])
   for name in reversed(parts):
@@ -120,7 +120,10 @@ def _lines(parts):
 
 
 def _callees(line):
-  one = re.findall(r"(?:body|condition|calls|to_apply)=%?([^\s,)}]+)", line.rest)
+  one = re.findall(
+    r"(?:body|condition|calls|to_apply|(?:true|false)_computation)=%?([^\s,)}]+)",
+    line.rest,
+  )
   some = re.findall(r"(?:branch_computations|called_computations)=\{(.*?)\}", line.rest)
   return {*one, *(name.strip(" %") for names in some for name in names.split(","))}
 
@@ -136,7 +139,7 @@ def _trips(line, parts):
     for x in parts[condition]
     if x.kind == "constant" and x.type.startswith("s32[]")
   ]
-  return max(limits, default=1)
+  return max([1, *limits])
 
 
 def _ratio(parts, weight, times):

@@ -20,7 +20,7 @@ from jaxssl import feeds, hlo, runs, seeds
 from jaxssl.data.sampler import steps_per_epoch
 from jaxssl.errors import InputError, nearest
 from jaxssl.mesh import check_rows, rows_sharded
-from jaxssl.registry import Entry, Experiment, names
+from jaxssl.registry import Entry, Experiment, is_of_the_package, names
 
 GIB = 2**30
 BLANK = {
@@ -232,7 +232,7 @@ def without_data(entry: Entry, settings: dict[str, Any]) -> dict[str, Any]:
   made, (_, _, images) = dict(settings), entry.function.__name__.rpartition("_")
   if shape := BLANK.get(str(settings.get("data", ""))):
     made["data"] = f"blank:{shape}"
-  for setting, method in FROZEN.items():
+  for setting, method in FROZEN.items() if is_of_the_package(entry) else ():
     if settings.get(setting) == "" and f"{method}_{images}" in names():
       made[setting] = f"blank:{method}_{images}"
   return made
@@ -248,7 +248,7 @@ def plan(
     mesh: of the devices of `devices_of`.
     topology: what these were named by.
     fast: whether the compiler for TPUs tries less: in a fraction of the time, with
-      nearly the same memory and other traffic (see `benchmarks/plans.py`).
+      memory within a tenth or so and less traffic (see `benchmarks/plans.py`).
 
   Returns:
     The plan; where the compiler refuses for lack of memory, `fits` is False.

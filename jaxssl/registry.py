@@ -313,7 +313,7 @@ def _check_computed(entry, run, settings):
 
 def _check_settings(entry, known, settings):
   name, shared = entry.function.__name__, [f.name for f in dataclasses.fields(Run)]
-  ranged = _is_of_the_package(entry)
+  ranged = is_of_the_package(entry)
   for setting, value in settings.items():
     if setting not in known:
       raise InputError(
@@ -325,8 +325,8 @@ def _check_settings(entry, known, settings):
       check_range(setting, value, known[setting])
 
 
-def _is_of_the_package(entry):
-  """Whether its settings mean what the package's do: not in a file of the user's."""
+def is_of_the_package(entry: Entry) -> bool:
+  """Whether settings mean what the package's do: not in a file of the user's."""
   file = pathlib.Path(entry.function.__code__.co_filename).resolve()
   return file.parent == experiments_folder()
 

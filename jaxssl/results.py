@@ -90,7 +90,7 @@ def finish(
   say(evals.as_text(table))
   if found := task_scores(experiment, state, mesh):
     write_json(out / f"{TASK}.json", {"rows": found, "step": _step(state)})
-    say(task_line(found))
+    say(task_lines(experiment, found))
   page = write_report(experiment, out, state, mesh)
   say(f"The report is {page}")
   return table
@@ -149,9 +149,11 @@ def task_scores(
   return {name: scores for name, scores in found.items() if scores}
 
 
-def task_line(found: dict[str, dict[str, float]]) -> str:
-  """The scores of the task in words, a line each."""
-  return "\n".join(f"{name}: {value}" for name, value in task_values(found).items())
+def task_lines(experiment: Experiment, found: dict[str, dict[str, float]]) -> str:
+  """The scores of the task in words, a line each; of several seeds, whose they are."""
+  lines = [f"{name}: {value}" for name, value in task_values(found).items()]
+  whose = seeds.of_the_first(experiment.run, "These scores are")
+  return "\n".join(filter(None, (*lines, whose)))
 
 
 def task_values(found: dict[str, dict[str, float]]) -> dict[str, str]:
@@ -448,7 +450,7 @@ def notes(experiment: Experiment, metrics: Sequence[dict]) -> list[str]:
       alike.setdefault(_without_numbers(row["warning"]), []).append(row)
   found = [_note(rows) for rows in alike.values()]
   skipped = skipped_message(experiment.data)
-  shown = "The map, the neighbours, the pictures and any fine-tuning are"
+  shown = "The map, the neighbours, the pictures, fine-tuning and scores of a task are"
   first = seeds.of_the_first(experiment.run, shown)
   return [*found, *filter(None, (skipped, first))]
 

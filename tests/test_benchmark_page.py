@@ -73,6 +73,9 @@ def test_a_section_that_the_new_page_lacks_is_kept(tmp_path):
   assert made.startswith("# P\n\n## B\n\nnew\n\n## A\n\nabout a\n\n")
   assert "| a | 1 |" in made and told not in made
   assert made.endswith(page.KEPT)
+  noted = made.replace("about a", "about a\n\nnew")  # a sentence that both have
+  path.write_text(noted)
+  assert page.keep_rows("# P\n\n## B\n\nnew\n", path).count("new") == 1
   path.write_text(made)
   again = page.keep_rows("# P\n\n## A\n\nother\n\n## B\n\nnewer\n", path)
   assert again == "# P\n\n## A\n\nother\n\n## B\n\nnewer\n"

@@ -254,6 +254,13 @@ def test_embed_writes_both_splits(run, tmp_path, capsys):
     assert found["split"].tolist() == ["train"] * 5 + ["test"] * 2
 
 
+def test_embed_keeps_the_labels_of_one_split(run, tmp_path):
+  x = np.zeros((3, 8, 8), np.uint8)
+  np.savez(tmp_path / "x.npz", x=x, x_test=x[:2], y_test=np.arange(2))
+  assert cli.main(["embed", run, "--data", "./x.npz", "--out", "f.npz"]) == 0
+  assert np.load(tmp_path / "f.npz")["label"].tolist() == [-1, -1, -1, 0, 1]
+
+
 def test_embed_looks_for_the_folder_first(run, tmp_path, capsys):
   image_folder(tmp_path / "mine")
   argv = ["embed", run, "--data", "./mine", "--out", "none/f.npz"]

@@ -126,6 +126,16 @@ ENTRY %main (x: (s32[], f32[4,4])) -> (s32[], f32[4,4]) {
 """
 
 
+def test_no_loop_is_taken_for_none_and_every_branch_for_taken():
+  down = hlo.computations(CHOICE.replace("constant(7)", "constant(0)"))
+  assert hlo.turns(down)["body"] == 1
+  chosen = "conditional(%x, %a, %b), true_computation=%end, false_computation=%body"
+  parts = hlo.computations(
+    CHOICE.replace("while(%x), condition=%end, body=%body", chosen)
+  )
+  assert hlo.turns(parts) == {"main": 1, "end": 1, "body": 1}
+
+
 def test_turns_are_read_from_the_condition_where_they_are_not_said():
   parts = hlo.computations(CHOICE)
   assert hlo.turns(parts) == {"main": 1, "end": 7, "body": 7}

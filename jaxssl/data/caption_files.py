@@ -84,11 +84,10 @@ def captioned_folder(path: str | os.PathLike, *, size: int) -> Splits:
   The table is `captions.csv`, `captions.tsv` or `captions.jsonl` in the folder, UTF-8.
   Cells are separated by tabs in .tsv, in .csv by commas, tabs or semicolons, what the
   first line has most of. Columns (or keys) are `file`, relative to the folder, and
-  `caption`; an image may
-  have several rows, or in .jsonl a list of captions, null for none. If there are
-  `split` ("train" or "test") and `label` (a name), they are used. Images without a
-  caption, rows without an image and images that can't be decoded are left out and named
-  in `skipped`; so are the labels of all where some images have none.
+  `caption`; an image may have several rows, or in .jsonl a list of captions, null for
+  none. If there are `split` ("train" or "test") and `label` (a name), they are used.
+  Images without a caption, rows without an image and images that can't be decoded are
+  left out and named in `skipped`; so are the labels of all where some images have none.
 
   Args:
     path: the folder.

@@ -85,6 +85,8 @@ def _from_npz(path):
     raise InputError(f"{path} has no 'edges' but {', '.join(found)}.{hint}")
   edges, features = _pairs(found["edges"], path), _features(found, path)
   given = found.get("y", found.get("labels"))
+  if given is not None and given.ndim != 1:
+    raise InputError(f"'y' of {path} is {given.shape}; pass one label a node or graph.")
   if "graph" in found:
     listed = _many(path, edges, found["graph"], features)
     nodes = len(listed.graphs)
@@ -169,6 +171,7 @@ def _named(labels, names, path):
   """Labels (-1: none) and the names of the classes: given, or their values."""
   if labels is None:
     return None, names
+  labels = labels.astype(np.int64)
   if labels.min(initial=0) < -1:
     raise InputError(
       f"{path} has the label {labels.min()}; labels are integers from 0, -1 for none."
@@ -188,6 +191,8 @@ def _named(labels, names, path):
 
 def _split(found, labels, count, path):
   """Positions of train and test, or None where the file names none."""
+  masks = {name: name.replace("_idx", "_mask") for name in SPLIT}
+  found = {n: found[m] for n, m in masks.items() if m in found} | found
   there = [name for name in SPLIT if name in found]
   if not there:
     return None
@@ -358,7 +363,7 @@ def _from_collection(folder, indicator):
     return listed
   values, labels = np.unique(_read_column(file("graph_labels")), return_inverse=True)
   _check_length("graph labels", labels, len(listed.graphs), folder)
-  return listed._replace(labels=labels, classes=tuple(f"{x:g}" for x in values))
+  return listed._replace(labels=labels, classes=tuple(f"{x:.17g}" for x in values))
 
 
 def _read_column(path):
@@ -399,6 +404,7 @@ def _many(path, edges, graph, features):
     raise InputError(
       f"{path}: features of {len(features)} nodes, but {len(graph)} nodes."
     )
+  graph = graph.astype(np.int64)
   count = int(graph.max(initial=-1)) + 1
   if empty := count - len(np.unique(graph)):
     raise InputError(f"{path}: {empty} of {count} graphs have no nodes.")

@@ -138,7 +138,7 @@ def read_rows(
     io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True
   )
   try:
-    return [(reader.line_num, row) for row in reader if any(c.strip() for c in row)]
+    return [(reader.line_num, row) for row in reader if "".join(row).strip() or row[1:]]
   except csv.Error as error:
     raise InputError(f"{path}, line {reader.line_num}: {error}") from error
 
@@ -146,6 +146,7 @@ def read_rows(
 def _read_lines(path):
   """Returns (line number, cells) of every line that is not empty."""
   lines = read_rows(_read_text(path), path)
+  lines = [line for line in lines if "".join(line[1]).strip()]
   if not lines:
     raise InputError(f"{path} is empty; a table has a line per row")
   return lines

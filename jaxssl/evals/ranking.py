@@ -91,13 +91,15 @@ def next_item_scores(
   """
   histories = np.asarray(data_set.test.arrays()["input"])
   target = np.asarray(data_set.test.arrays()["label"])
-  blocks = [histories[i : i + batch] for i in range(0, len(histories), batch)]
-  padded = [np.pad(b, ((0, batch - len(b)), (0, 0))) for b in blocks]
-  scores = np.concatenate([np.asarray(score(b)) for b in padded])[: len(target)]
-  known = popularity(data_set.train.arrays()["input"], items=scores.shape[1])
-  seen = None if repeats else histories
-  ranks = target_ranks(scores, target, seen)
-  plain = target_ranks(np.broadcast_to(known, scores.shape), target, seen)
+  train, found = data_set.train.arrays()["input"], []
+  for start in range(0, len(histories), batch):  # the scores of all need not fit
+    block, right = (x[start : start + batch] for x in (histories, target))
+    padded = np.pad(block, ((0, batch - len(block)), (0, 0)))
+    scores = np.asarray(score(padded))[: len(block)]
+    known = np.broadcast_to(popularity(train, items=scores.shape[1]), scores.shape)
+    seen = None if repeats else block
+    found.append([target_ranks(x, right, seen) for x in (scores, known)])
+  ranks, plain = np.concatenate(found, axis=1)
   return {
     "hit": hit_rate(ranks, k=k),
     "ndcg": ndcg(ranks, k=k),

@@ -1,5 +1,6 @@
 """Nets for sentences and sequences of items, as papers or small data have them."""
 
+import functools
 from collections.abc import Callable
 
 import flax.linen as nn
@@ -109,7 +110,8 @@ def next_items(score: Callable, net: nn.Module, *, items: int, k: int = 10) -> C
   """
 
   def scores(experiment, variables):
-    rank = jax.jit(lambda rows: score(net, variables["params"], rows, items=items))
+    made = jax.jit(lambda params, rows: score(net, params, rows, items=items))
+    rank = functools.partial(made, variables["params"])
     found = evals.next_item_scores(rank, experiment.data, k=k)
     names = {"hit": f"hit@{k}", "ndcg": f"NDCG@{k}"}
     names["popularity_hit"] = f"hit@{k} of the most popular items"

@@ -372,7 +372,7 @@ def _about_map(shown, labels, count):
     colours += f", {count} of them, too many for a legend"
   return (
     f"{shown}, near each other where their features point the same way (t-SNE; "
-    f" distances between groups mean little).{colours}{colours and '.'}"
+    f"distances between groups mean little).{colours}{colours and '.'}"
   )
 
 

@@ -189,6 +189,21 @@ def test_a_split_may_be_of_masks(tmp_path):
   assert scored.test.part.tolist() == [3, 4, 5, 6]  # 7 has no label
 
 
+def test_masks_by_their_own_names_and_labels_of_bytes(tmp_path):
+  mask, path = np.arange(6) < 3, tmp_path / "g.npz"
+  y, x = np.array([0, 1, 0, 1, 0, 1], np.uint8), np.eye(6, dtype=np.float32)
+  np.savez(path, edges=EDGES, x=x, y=y, train_mask=mask, test_mask=~mask)
+  scored = graphs.open_graphs(str(path)).scored
+  assert scored.train.part.tolist() == [0, 1, 2]
+  assert scored.test.part.tolist() == [3, 4, 5]
+
+
+def test_labels_without_a_dimension_are_refused(tmp_path):
+  np.savez(tmp_path / "g.npz", edges=EDGES, y=np.array(3))
+  with pytest.raises(InputError, match="one label a node"):
+    graphs.open_graphs(str(tmp_path / "g.npz"))
+
+
 def test_labels_far_apart_are_named_by_their_values(tmp_path):
   y = np.array([0, 10**6, 0, 10**6, 0, 2 * 10**6, 0, -1])
   data = graphs.open_graphs(planetoid(tmp_path / "g.npz", y=y))
