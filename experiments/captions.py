@@ -137,7 +137,7 @@ def siglip_captions(
 @experiment(
   method="LiT",
   data="digits_captions; your own: a folder, an .npz",
-  reaches="not measured yet",
+  reaches="on emoji: recall@10 46 and 52 %, chance 3",
   cost="2 min on 2 CPU cores; the image run before it",
   aliases=("lit",),
 )
