@@ -365,7 +365,7 @@ def test_a_graph_without_labels_ends_with_a_report(tmp_path):
   experiment = jaxssl.build("dgi_graph", **settings)
   result = jaxssl.fit(experiment, tmp_path / "run", mesh=ONE, say=said.append)
   page = (tmp_path / "run" / "report.html").read_text()
-  assert "12 test examples" in page  # the map is of the nodes
+  assert "12 training examples" in page  # the map is of the nodes
   assert "no labels" in result.table.reason
   assert "put test/" not in "\n".join(said)
 
