@@ -41,10 +41,8 @@ def embed(
       form of those that the run was trained on, or there is no folder to write to.
   """
   out = _target(out)
-  mesh = data_mesh(jax.devices()[:1])
-  experiment = runs.reopen_encoder(run)
-  variables = runs.restore_variables(run, experiment, mesh)
-  encode = runs.make_encode(experiment, mesh)
+  experiment, variables = runs.open_encoder(run)
+  encode = runs.make_encode(experiment, data_mesh(jax.devices()[:1]))
   opened, convert = open_like(source, experiment.data)
   features = lambda x: encode(variables, convert(x), patches)
   splits = {"train": opened.train, "test": opened.test}

@@ -67,7 +67,7 @@ def work(compiled: Any) -> Work:
     cost.get("flops", 0.0) * _ratio(parts, _multiplied, times),
     cost.get("bytes accessed", 0.0)
     * _ratio(outside, functools.partial(_written, parts), times),
-    collectives(text),
+    _collectives(parts, times),
   )
 
 
@@ -105,9 +105,12 @@ def collectives(text: str) -> dict[str, dict[str, int]]:
   Returns:
     kind -> {"count": int, "bytes": int} of one device.
   """
-  found = collections.defaultdict(lambda: {"count": 0, "bytes": 0})
   parts = computations(text)
-  times = turns(parts)
+  return _collectives(parts, turns(parts))
+
+
+def _collectives(parts, times):
+  found = collections.defaultdict(lambda: {"count": 0, "bytes": 0})
   for name, lines in parts.items():
     for kind, size in filter(None, map(_collective, lines)):
       found[kind]["count"] += times[name]

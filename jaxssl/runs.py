@@ -363,7 +363,22 @@ def load(out: str | pathlib.Path, seed: int | None = None) -> tuple[Callable, Py
   Raises:
     InputError: if `out` is no run, has no valid checkpoint or no such seed.
   """
-  mesh = data_mesh(jax.devices()[:1])
+  experiment, variables = open_encoder(out, seed)
+  return make_encode(experiment, data_mesh(jax.devices()[:1])), variables
+
+
+def open_encoder(
+  out: str | pathlib.Path, seed: int | None = None
+) -> tuple[Experiment, PyTree]:
+  """Returns a run's experiment, without its data, and its variables on one device.
+
+  Args:
+    out: a run's folder.
+    seed: as of `load`.
+
+  Raises:
+    InputError: as `load`.
+  """
   experiment = reopen_encoder(out)
-  variables = restore_variables(out, experiment, mesh, seed)
-  return make_encode(experiment, mesh), variables
+  mesh = data_mesh(jax.devices()[:1])
+  return experiment, restore_variables(out, experiment, mesh, seed)

@@ -103,8 +103,8 @@ def open_table(
   A column is numeric if all of its values are numbers, else categorical. A constant
   column, one of more than 254 words no two of which are equal, or one without a name
   that numbers the rows is left out and named in `train.skipped`, and so are rows
-  without a label. A fifth of the rows (of
-  every class) is the test split, always the same one.
+  without a label. A fifth of the rows (of every class) is the test split, always the
+  same one.
 
   Args:
     spec: "breast_cancer" (scikit-learn's, 569 rows, 30 numeric columns) or a file, as

@@ -262,13 +262,12 @@ def open_run(folder: str) -> tuple[Experiment, PyTree]:
   Raises:
     InputError: if it holds no finished run.
   """
-  mesh = data_mesh(jax.devices()[:1])
   if not folder.startswith(BLANK):
-    experiment = runs.reopen_encoder(folder)
-    return experiment, runs.restore_variables(folder, experiment, mesh)
+    return runs.open_encoder(folder)
   entry = registry.find(folder.removeprefix(BLANK))
   settings = plan.without_data(entry, registry.defaults(entry))
   experiment = registry.build(folder.removeprefix(BLANK), **settings)
+  mesh = data_mesh(jax.devices()[:1])
   shapes = runs.variables_of(runs.state_shapes(experiment, mesh))
   return experiment, jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
 
