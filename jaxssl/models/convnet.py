@@ -5,6 +5,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxssl.errors import InputError
 from jaxssl.models.layers import (
@@ -37,15 +38,14 @@ class Conv3x3(nn.Module):
 
 
 def _average_pool(x, side):
-  batch, height, width, channels = x.shape
-  rows, columns = height // side, width // side
-  if not rows or not columns:
+  _, height, width, _ = x.shape
+  if min(height, width) < side:
     raise InputError(
       f"{height} x {width} positions are too few for an average pool of {side}; "
       "use larger images or fewer pools."
     )
-  x = x[:, : rows * side, : columns * side]
-  return x.reshape(batch, rows, side, columns, side, channels).mean((2, 4))
+  window, zero = (1, side, side, 1), np.zeros((), x.dtype)  # no constant, no gradient
+  return jax.lax.reduce_window(x, zero, jax.lax.add, window, window, "VALID") / side**2
 
 
 class ConvNet(nn.Module):

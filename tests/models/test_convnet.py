@@ -63,6 +63,16 @@ def test_pools_are_means_over_squares():
   np.testing.assert_allclose(pooled[:, 5], corner, atol=1e-6)
 
 
+def test_gradients_go_through_pools_in_a_compiled_step():
+  net, x = models.ConvNet(widths=(4,), pools=(2,)), nets.images((2, 4, 4, 3))
+  values = nets.variables(net, x.shape)
+  loss = lambda x: jnp.sum(net.apply(values, x, train=False) ** 2)
+  found = jax.jit(jax.grad(loss))(x)
+  step = 1e-2 * jnp.sign(found)
+  along = (loss(x + step) - loss(x - step)) / 2
+  np.testing.assert_allclose(jnp.vdot(found, step), along, rtol=1e-2)
+
+
 def sown(net, values, x):
   """The patches of some images."""
   call = jax.jit(partial(net.apply, train=False, mutable=["intermediates"]))

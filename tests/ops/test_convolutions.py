@@ -31,27 +31,72 @@ def value_and_gradients(f):
 @pytest.mark.parametrize("stride", [1, 2])
 def test_chunks_and_gradients_are_xlas_convolution(shape, channels, stride):
   x, kernel = values((*shape, channels[0])), values((3, 3, *channels), 1)
-  got = value_and_gradients(lambda x, k: convolutions.in_chunks(x, k, stride, 2))
+  got = value_and_gradients(lambda x, k: convolutions.in_chunks(x, k, stride, 2, False))
   theirs = value_and_gradients(partial(convolutions.convolution, stride=stride))
   close = partial(np.testing.assert_allclose, atol=5e-5, rtol=1e-5)
   jax.tree.map(close, got(x, kernel), theirs(x, kernel))
 
 
-def test_chunks_under_vmap_over_kernels():
+@pytest.mark.parametrize("channels", [(1, 8), (5, 3)])
+@pytest.mark.parametrize("shape", [(6, 8, 8), (4, 2, 2), (2, 6, 10)])
+def test_winograds_products_and_gradients_are_xlas_convolution(shape, channels):
+  x, kernel = values((*shape, channels[0])), values((3, 3, *channels), 1)
+  got = value_and_gradients(lambda x, k: convolutions.in_chunks(x, k, 1, 2, True))
+  theirs = value_and_gradients(convolutions.convolution)
+  close = partial(np.testing.assert_allclose, atol=5e-5, rtol=1e-5)
+  jax.tree.map(close, got(x, kernel), theirs(x, kernel))
+
+
+def test_winograds_products_are_as_accurate_as_the_plain_sums():
+  """Both against float64, of many channels and with a mean far from zero."""
+  x, kernel = values((2, 8, 8, 512)) + 1, values((3, 3, 512, 16), 1)
+  patches = np.asarray(convolutions.shifted(x, 1), np.float64)
+  exact = patches @ np.asarray(kernel, np.float64).reshape(-1, 16)
+  off = lambda y: np.abs(np.asarray(y) - exact).max() / np.abs(exact).max()
+  plain = off(convolutions.product_of_shifts(x, kernel, 1))
+  tiles = off(convolutions.winograd.convolve(x, kernel))
+  assert tiles < 2e-6 and tiles < 5 * plain
+
+
+@pytest.mark.parametrize(
+  ("shape", "channels", "stride", "tiled"),
+  [
+    ((256, 32, 32), (64, 64), 1, True),
+    ((256, 32, 32), (64, 64), 2, False),
+    ((256, 32, 32), (3, 64), 1, False),  # few channels
+    ((256, 7, 7), (512, 512), 1, False),  # no tiles
+    ((64, 8, 8), (32, 32), 1, False),  # little to do
+  ],
+)
+def test_winograds_products_are_taken_where_they_pay(
+  monkeypatch, shape, channels, stride, tiled
+):
+  seen = []
+  monkeypatch.setattr(jax, "device_count", lambda: 1)
+  monkeypatch.setattr(convolutions, "in_chunks", lambda x, *given: seen.append(given))
+  x = jax.ShapeDtypeStruct((*shape, channels[0]), jnp.float32)
+  kernel = jax.ShapeDtypeStruct((3, 3, *channels), jnp.float32)
+  convolutions._on_cpu(x, kernel, stride=stride)
+  assert [given[-1] for given in seen] == [tiled]
+
+
+@pytest.mark.parametrize("tiled", [False, True])
+def test_chunks_under_vmap_over_kernels(tiled):
   """As `--seeds` has them."""
-  x, kernels = values((2, 4, 5, 5, 3)), values((2, 3, 3, 3, 4), 1)
-  call = value_and_gradients(lambda x, k: convolutions.in_chunks(x, k, 1, 2))
+  x, kernels = values((2, 4, 6, 6, 3)), values((2, 3, 3, 3, 4), 1)
+  call = value_and_gradients(lambda x, k: convolutions.in_chunks(x, k, 1, 2, tiled))
   got = jax.vmap(call)(x, kernels)
   each = [call(x[i], kernels[i]) for i in range(2)]
   expected = jax.tree.map(lambda *rows: jnp.stack(rows), *each)
   jax.tree.map(partial(np.testing.assert_allclose, atol=1e-5), got, expected)
 
 
-def test_bfloat16_gradients_of_kernels_are_summed_in_float32():
+@pytest.mark.parametrize("tiled", [False, True])
+def test_bfloat16_gradients_of_kernels_are_summed_in_float32(tiled):
   x, kernel = values((512, 4, 4, 8)), values((3, 3, 8, 8), 1)
   short = [a.astype(jnp.bfloat16) for a in (x, kernel)]
   pull = lambda x, k: jax.grad(
-    lambda k: jnp.sum(convolutions.in_chunks(x, k, 1, 1) * x)
+    lambda k: jnp.sum(convolutions.in_chunks(x, k, 1, 1, tiled) * x)
   )(k)
   got, expected = pull(*short).astype(jnp.float32), pull(x, kernel)
   scale = float(jnp.abs(expected).max())
@@ -72,7 +117,7 @@ def test_bfloat16_gradients_of_kernels_are_summed_in_float32():
 )
 def test_a_chunk_divides_the_batch(shape, images):
   x = jax.ShapeDtypeStruct((*shape, 3), jnp.float32)
-  assert convolutions._images_of_a_chunk(x) == images
+  assert convolutions._images_of_a_chunk(x, 2048) == images
 
 
 def run_alone(code):
@@ -121,7 +166,7 @@ def test_no_chunks_in_shard_map():
   seen = []
 
   def look(x):
-    seen.append(convolutions._images_of_a_chunk(x))
+    seen.append(convolutions._images_of_a_chunk(x, 2048))
     return x
 
   call = jax.shard_map(look, mesh=mesh, in_specs=rows, out_specs=rows)
