@@ -146,7 +146,7 @@ PLANNED = """
 import jax
 from jaxssl import plan, registry
 from jaxssl.mesh import data_mesh
-experiment = registry.build("simclr_digits", batch=128)
+experiment = registry.build("simclr_digits", batch=512)
 mesh = data_mesh(jax.devices()[:1])
 once = plan.lower(experiment, mesh).compile().cost_analysis()["flops"]
 print(jax.device_count(), plan.plan(experiment, mesh).flops > 1.2 * once)
