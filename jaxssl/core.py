@@ -18,7 +18,7 @@ from jax.sharding import Mesh
 
 from jaxssl.data.loader import take
 from jaxssl.errors import InputError
-from jaxssl.mesh import replicated, rows_sharded
+from jaxssl.mesh import replicated, rows_sharded, traced_for
 
 PyTree = Any
 Step = Callable[..., tuple["TrainState", dict]]
@@ -134,7 +134,7 @@ def jit_step(
   """
   whole = shardings(mesh)
   return jax.jit(
-    functools.partial(train_step, method, tx),
+    traced_for(mesh, functools.partial(train_step, method, tx)),
     donate_argnums=0,
     in_shardings=(whole, rows_sharded(mesh)),
     out_shardings=(whole, replicated(mesh)),

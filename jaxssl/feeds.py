@@ -20,7 +20,7 @@ from jaxssl.data.sampler import (
   steps_per_epoch,
 )
 from jaxssl.measures import measured
-from jaxssl.mesh import own_rows, put, replicated, rows_sharded
+from jaxssl.mesh import own_rows, put, replicated, rows_sharded, traced_for
 from jaxssl.registry import Experiment
 from jaxssl.runs import placement, train_step
 
@@ -68,7 +68,7 @@ def resident_feed(experiment: Experiment, mesh: Mesh) -> Feed:
   placed, whole = placement(experiment, mesh), replicated(mesh)
   rows = rows_sharded(mesh, axis=1)
   scanned = jax.jit(
-    core.scan_steps(_step(experiment, mesh), k),
+    core.scan_steps(traced_for(mesh, _step(experiment, mesh)), k),
     donate_argnums=0,
     in_shardings=(placed, whole, rows),
     out_shardings=(placed, whole),
@@ -140,7 +140,7 @@ def host_step(
   placed = placement(experiment, mesh)
   step = _step(experiment, mesh) if measures else train_step(experiment, unroll=unroll)
   return jax.jit(
-    step,
+    traced_for(mesh, step),
     donate_argnums=0,
     in_shardings=(placed, rows_sharded(mesh)),
     out_shardings=(placed, replicated(mesh)),

@@ -21,7 +21,11 @@ from jaxssl.losses._checks import (
   check_rows,
 )
 from jaxssl.losses._streaming import Tags, row_terms
-from jaxssl.ops.numerics import in_turns, l2_normalize
+from jaxssl.ops.numerics import in_turns, l2_normalize, on_every_device
+
+EVERYWHERE = 2**24
+"""So many logits or fewer are computed on every device of a mesh: less time than the
+collective that adds the gradients of the gathered rows."""
 
 
 def nt_xent(
@@ -150,7 +154,7 @@ def supcon(
   check_rows(1, "an empty batch has no loss", z=z)
   _check_labels(labels, z)
   _check_options(temperature, block_size)
-  z = _scaled(z, temperature)
+  z = _meeting(_scaled(z, temperature))
   tags = Tags(sample=jnp.arange(z.shape[0]), group=labels)
   return _attract(_other_samples, z, z, tags, block_size)
 
@@ -265,9 +269,14 @@ def _everything(rows, columns):
 
 def _both_views(z_a, z_b, temperature):
   """Rows of both views in turns, and their tags."""
-  z = in_turns(_scaled(z_a, temperature), _scaled(z_b, temperature))
+  z = _meeting(in_turns(_scaled(z_a, temperature), _scaled(z_b, temperature)))
   rows = np.arange(z.shape[0])  # constants: nothing to gather for the columns
   return z, Tags(sample=rows, group=rows // 2)
+
+
+def _meeting(z):
+  """Rows that are compared with each other; on every device if they are few."""
+  return on_every_device(z) if z.shape[0] ** 2 <= EVERYWHERE else z
 
 
 def _by_view(rows):

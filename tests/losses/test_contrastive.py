@@ -10,6 +10,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxssl import hlo, losses, ops
 from jaxssl.errors import InputError
+from jaxssl.mesh import traced_for
 from tests import golden
 from tests.losses import common
 
@@ -266,14 +267,15 @@ def test_blocks_change_neither_value_nor_gradient(name):
     common.assert_all_close(got, expected, rtol=1e-5, atol=1e-5)
 
 
-def compiled_gradient(name, rows, block_size, sharding=None):
+def compiled_gradient(name, rows, block_size, sharding=None, known=None):
   arrays = [jax.ShapeDtypeStruct((rows, 128), jnp.float32, sharding=sharding)] * 2
 
   def mean(a, b):
     return jnp.mean(getattr(losses, name)(a, b, temperature=0.1, block_size=block_size))
 
-  gradient = jax.jit(jax.grad(mean, (0, 1)), out_shardings=sharding)
-  return gradient.lower(*arrays).compile()
+  gradient = jax.grad(mean, (0, 1))
+  gradient = traced_for(known, gradient) if known else gradient
+  return jax.jit(gradient, out_shardings=sharding).lower(*arrays).compile()
 
 
 @pytest.mark.parametrize(("block_size", "mebibytes"), [(128, 48), (100, 64)])
@@ -302,6 +304,20 @@ def test_on_a_mesh_rows_are_gathered_once_and_change_no_device(name):
   assert set(found) == {"all-gather", "all-reduce"}
   rows = 4 * 128 * (64 if name == "info_nce" else 2 * 64)
   assert found["all-gather"]["bytes"] <= rows + 4 * 2 * 64  # and one value a row
+
+
+@pytest.mark.parametrize("name", ["nt_xent", "decoupled_nt_xent"])
+def test_few_rows_take_one_collective_on_a_mesh_that_is_known(name):
+  rows = rows_over_devices()
+  found = hlo.collectives(compiled_gradient(name, 64, None, rows, rows.mesh).as_text())
+  assert found == {"all-gather": {"count": 1, "bytes": 4 * 128 * 2 * 64}}
+
+
+def test_many_rows_are_compared_on_the_device_that_has_them():
+  """The gradient of the gathered ones is added up then."""
+  rows, count = rows_over_devices(), 4096  # two views of each are more than 2^24 logits
+  text = compiled_gradient("nt_xent", count, 128, rows, rows.mesh).as_text()
+  assert "all-reduce" in hlo.collectives(text)
 
 
 def test_blocks_bound_the_memory_of_each_device_of_a_mesh():
