@@ -10,7 +10,8 @@ backward, SGD; a batch of 256, float32. And the augmentation alone, on one core.
 
 Each competitor is a process of its own. They take turns for a few steps; whose turn it
 isn't is stopped, its helpers too, so that none works ahead or disturbs the others. The
-ratios are medians over the rounds. Writes `benchmarks/results/peers.md`.
+ratios are medians over the rounds. The training is compared twice, the second time with
+memory in huge pages for all (`GLIBC_TUNABLES`). Writes `benchmarks/results/peers.md`.
 """
 
 import argparse
@@ -34,13 +35,19 @@ MODULES = {OURS: "ours", "lightly": "lightly_torch", "stable": "stable"}
 TASKS = {  # competitors, and steps of a turn
   "resnet18": ((OURS, "lightly", "stable"), 1),
   "convnet": ((OURS, "lightly", "stable"), 4),
+  "resnet18_huge": ((OURS, "lightly"), 1),
+  "convnet_huge": ((OURS, "lightly"), 4),
   "views": ((OURS, "lightly"), 4),
 }
+HUGE = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}  # read as a process starts
 TITLES = {
   "resnet18": "SimCLR, ResNet-18, end to end",
   "convnet": "SimCLR, ConvNet of four convolutions, end to end",
+  "resnet18_huge": "SimCLR, ResNet-18, memory in huge pages",
+  "convnet_huge": "SimCLR, ConvNet of four convolutions, memory in huge pages",
   "views": "Augmentation alone, on one core (two views an image)",
 }
+FLOORS = ("resnet18", "convnet")  # what a sentence on the arithmetic is made for
 NAMES = {OURS: OURS, "lightly": "lightly (PyTorch)", "stable": "stable-pretraining"}
 
 
@@ -50,13 +57,15 @@ class Competitor:
   def __init__(self, name: str, task: str, options: argparse.Namespace):
     python = sys.executable if name == OURS else options.python
     quick = ["--quick"] if options.quick else []
-    given = [__file__, "--worker", name, "--task", task, *quick]
+    net, _, huge = task.partition("_")
+    given = [__file__, "--worker", name, "--task", net, *quick]
+    own = {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", **(HUGE if huge else {})}
     self.process = subprocess.Popen(
       [python, *given],
       stdin=subprocess.PIPE,
       stdout=subprocess.PIPE,
       text=True,
-      env={**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"},
+      env={**os.environ, **own},
       start_new_session=True,  # its helpers are stopped with it
     )
     self.name, self.ready = name, self._answer()
@@ -137,7 +146,7 @@ def section(task: str, found: dict, options: argparse.Namespace) -> str:
   missing = [
     f"{NAMES[name]} is left out: {why}." for name, why in found["missing"].items()
   ]
-  after = [*missing, *([] if task == "views" else [floor(task, options)])]
+  after = [*missing, *([floor(task, options)] if task in FLOORS else [])]
   return "\n\n".join([f"## {TITLES[task]}", page.table(header, rows), *after])
 
 
@@ -147,8 +156,8 @@ def floor(task: str, options: argparse.Namespace) -> str:
 
   work, rate = ours.work_and_rate(setting(task, quick=options.quick))
   return (
-    f"A step has {work:.3g} FLOPs: {work / rate:.3f} s at the {rate / 1e9:.0f} GFLOP/s "
-    "of XLA's product of two matrices, with no augmentation and no normalisation."
+    f"Our step has {work:.3g} FLOPs as it is compiled: {work / rate:.3f} s at the "
+    f"{rate / 1e9:.0f} GFLOP/s of XLA's product of two matrices."
   )
 
 
