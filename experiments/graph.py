@@ -242,7 +242,7 @@ def grace_cora(
   """
   own = {"width": 128, "activation": "relu", "temperature": 0.4}
   rates = {"edges": (0.2, 0.4), "features": (0.3, 0.4), "learning_rate": learning_rate}
-  return grace_parts(open_graphs(data, scale="sum"), **own, **rates)
+  return grace_parts(open_graphs(data, normalize=True), **own, **rates)
 
 
 @experiment(
@@ -263,7 +263,7 @@ def grace_citeseer(
   """
   own = {"width": 256, "activation": "prelu", "temperature": 0.9}
   rates = {"edges": (0.2, 0.0), "features": (0.3, 0.2), "learning_rate": learning_rate}
-  return grace_parts(open_graphs(data, scale="sum"), **own, **rates)
+  return grace_parts(open_graphs(data, normalize=True), **own, **rates)
 
 
 @experiment(
@@ -283,7 +283,7 @@ def dgi_cora(
     learning_rate: Of Adam, constant.
   """
   own = {"width": 512, "learning_rate": learning_rate}
-  return dgi_parts(open_graphs(data, scale="sum"), **own)
+  return dgi_parts(open_graphs(data, normalize=True), **own)
 
 
 @experiment(
@@ -303,7 +303,7 @@ def dgi_citeseer(
     learning_rate: Of Adam, constant.
   """
   own = {"width": 512, "learning_rate": learning_rate}
-  return dgi_parts(open_graphs(data, scale="sum"), **own)
+  return dgi_parts(open_graphs(data, normalize=True), **own)
 
 
 @experiment(
@@ -329,7 +329,7 @@ def graphmae_cora(
   """
   own = {"width": 512, "heads": 4, "ratio": 0.5, "replaced": 0.05, "gamma": 3.0}
   rates = {"learning_rate": learning_rate, "weight_decay": weight_decay}
-  return graphmae_parts(run, open_graphs(data, scale="binary"), **own, **rates)
+  return graphmae_parts(run, open_graphs(data, normalize=True), **own, **rates)
 
 
 @experiment(
@@ -355,4 +355,4 @@ def graphmae_citeseer(
   """
   own = {"width": 512, "heads": 2, "ratio": 0.5, "replaced": 0.1, "gamma": 1.0}
   rates = {"learning_rate": learning_rate, "weight_decay": weight_decay}
-  return graphmae_parts(run, open_graphs(data, scale="binary"), **own, **rates)
+  return graphmae_parts(run, open_graphs(data, normalize=True), **own, **rates)

@@ -16,7 +16,7 @@ from jaxssl.data.graph_files import Listed, read_graphs
 from jaxssl.data.kept import is_kept, read_kept
 from jaxssl.data.kinds import Kind, Sketch
 from jaxssl.data.sources import ArraySource, DataSet, Left, Parts, digits
-from jaxssl.errors import InputError, nearest
+from jaxssl.errors import InputError
 from jaxssl.ops.graphs import Graph, neighbour_mean
 
 DIGITS_GRAPH, DIGIT_GRAPHS = "digits_graph", "digit_graphs"
@@ -26,16 +26,15 @@ MOST_DRAWN = 200  # nodes of a picture
 SPRINGS = 60  # rounds of its layout
 
 
-def open_graphs(spec: str, *, scale: str = "given") -> DataSet:
+def open_graphs(spec: str, *, normalize: bool = False) -> DataSet:
   """Opens graphs by what a user would type.
 
   Args:
     spec: "digits_graph", one graph that joins similar images of digits; "digit_graphs",
       many whose nodes are the pixels of a digit; an .npz; or a folder (see
       `graph_files.read_graphs`).
-    scale: of the features: "given"; "sum", which divides those of a node by their sum,
-      as DGI does on Cora and Citeseer; or "binary", 1 for what isn't 0, so that words
-      are there or not whatever a file has divided them by.
+    normalize: whether the features of each node are divided by their sum, as the papers
+      on Cora and Citeseer do.
 
   Returns:
     The data set. Of one graph `train` is one row, and `probe` has its labelled nodes;
@@ -43,33 +42,29 @@ def open_graphs(spec: str, *, scale: str = "given") -> DataSet:
     class has two nodes. Of many of which some have no label `probe` has the others.
 
   Raises:
-    InputError: if there is no such data or scale, or it is no graph.
+    InputError: if there is no such data, or it is no graph.
   """
-  if scale not in SCALES:
-    raise InputError(
-      f"There is no scale '{scale}'.{nearest(scale, SCALES)} There are: "
-      f"{', '.join(SCALES)}."
-    )
   if is_kept(spec):
     kept = read_kept(spec)
-    like = partial(_open_like, kept.leaves[0][0][-1], scale)
+    like = partial(_open_like, kept.leaves[0][0][-1], normalize)
     return kept.data_set(graph_kind(), Graph, like)
   embedded = {DIGITS_GRAPH: _digits_graph, DIGIT_GRAPHS: _digit_graphs}
   listed = embedded[spec]() if spec in embedded else read_graphs(spec)
-  graphs = [g._replace(nodes=SCALES[scale](g.nodes)) for g in listed.graphs]
-  return data_set(spec, listed._replace(graphs=graphs), scale=scale)
+  if normalize:
+    listed = listed._replace(graphs=[*map(_row_normalized, listed.graphs)])
+  return data_set(spec, listed, normalize=normalize)
 
 
-def data_set(name: str, listed: Listed, *, scale: str = "given") -> DataSet:
+def data_set(name: str, listed: Listed, *, normalize: bool = False) -> DataSet:
   """Returns the data set of graphs that were read: of one, or of many.
 
   Args:
     name: of the data set.
     listed: the graphs, their labels and splits.
-    scale: as in `open_graphs`, for what `like` opens.
+    normalize: as in `open_graphs`, for what `like` opens.
   """
   inputs = pad_graphs(listed.graphs)
-  like = partial(_open_like, listed.graphs[0].nodes.shape[1], scale)
+  like = partial(_open_like, listed.graphs[0].nodes.shape[1], normalize)
   made = _one_graph if listed.of_nodes else _many_graphs
   return made(name, inputs, listed)._replace(like=like)
 
@@ -120,15 +115,9 @@ def _pad(features, both, nodes, edges):
   )
 
 
-def _sums_to_one(features):
-  return features / np.maximum(np.abs(features).sum(1, keepdims=True), 1e-12)
-
-
-def _binary(features):
-  return (np.asarray(features) != 0).astype(np.float32)
-
-
-SCALES = {"given": np.asarray, "sum": _sums_to_one, "binary": _binary}
+def _row_normalized(graph):
+  total = np.abs(graph.nodes).sum(1, keepdims=True)
+  return graph._replace(nodes=graph.nodes / np.maximum(total, 1e-12))
 
 
 def _one_graph(name, inputs, listed):
@@ -217,8 +206,8 @@ def public_split(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   return np.sort(train), np.sort(test)
 
 
-def _open_like(features, scale, spec):
-  opened = open_graphs(spec, scale=scale)
+def _open_like(features, normalize, spec):
+  opened = open_graphs(spec, normalize=normalize)
   found = opened.train.data["input"].nodes.shape[-1]
   if found != features:
     raise InputError(

@@ -4,7 +4,8 @@ On a CPU the gradient of XLA's 3x3 convolution is slow (for 512 maps of 32x32x64
 of the speed of a matrix product), slower still inside a loop, and under `vmap` over
 kernels. Here it is matrix products, made a few images at a time, so that what they need
 stays in the cache: Winograd's where these save more than they cost, otherwise of nine
-shifted copies. Three to eight times faster. Elsewhere it is XLA's.
+shifted copies. For 256 maps of 32x32x64 that takes half of XLA's time and its gradient a
+fifth, of 4x4x512 four fifths and two thirds. Elsewhere it is XLA's.
 """
 
 import functools
@@ -28,8 +29,9 @@ def convolve(x: jax.Array, kernel: jax.Array, *, stride: int = 1) -> jax.Array:
   """Convolves without bias, padded symmetrically by half the kernel, as torch.
 
   Where a CPU is the only device of the process, a 3x3 kernel takes `in_chunks` if the
-  batch has several; otherwise, on a CPU, maps of up to 32 pixels take one product of
-  nine shifts, and larger ones XLA's convolution. Chunks have no forward-mode gradient
+  batch has several, as Winograd's products if there is enough to do (`WORTH`) and both
+  sides are even; otherwise, on a CPU, maps of up to 32 pixels take one product of nine
+  shifts, and larger ones XLA's convolution. Chunks have no forward-mode gradient
   (`jax.jvp`).
 
   Args:

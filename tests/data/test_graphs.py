@@ -52,19 +52,8 @@ def test_one_graph_is_one_row_and_its_nodes_are_scored(tmp_path):
 
 
 def test_features_are_row_normalised_when_asked(tmp_path):
-  data = graphs.open_graphs(planetoid(tmp_path / "g.npz"), scale="sum")
+  data = graphs.open_graphs(planetoid(tmp_path / "g.npz"), normalize=True)
   np.testing.assert_allclose(data.train.data["input"].nodes.sum(-1), 1)
-
-
-def test_words_are_there_or_not_whatever_they_were_divided_by(tmp_path):
-  path = planetoid(tmp_path / "g.npz")
-  seen = [graphs.open_graphs(path, scale=s) for s in ("given", "sum", "binary")]
-  given, shares, binary = (data.train.data["input"].nodes for data in seen)
-  np.testing.assert_array_equal(binary, given != 0)
-  np.testing.assert_array_equal(binary, shares != 0)
-  assert binary.dtype == np.float32
-  with pytest.raises(InputError, match="no scale 'sums'. Did you mean 'sum'"):
-    graphs.open_graphs(path, scale="sums")
 
 
 def test_dense_features_and_edges_in_columns_are_the_same(tmp_path):
