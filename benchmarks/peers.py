@@ -218,7 +218,7 @@ def main() -> None:
     "one), and its head has no batch norm.",
     page.conditions(*sorted(versions)),
     *[section(task, found[task], options) for task in options.tasks],
-    keep=False,
+    keep=len(options.tasks) < len(TASKS),
   )
 
 
