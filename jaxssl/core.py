@@ -18,7 +18,8 @@ from jax.sharding import Mesh
 
 from jaxssl.data.loader import take
 from jaxssl.errors import InputError
-from jaxssl.mesh import replicated, rows_sharded, traced_for
+from jaxssl.mesh import replicated, rows_sharded
+from jaxssl.ops.sharding import traced_for
 
 PyTree = Any
 Step = Callable[..., tuple["TrainState", dict]]

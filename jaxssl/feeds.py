@@ -20,7 +20,8 @@ from jaxssl.data.sampler import (
   steps_per_epoch,
 )
 from jaxssl.measures import measured
-from jaxssl.mesh import own_rows, put, replicated, rows_sharded, traced_for
+from jaxssl.mesh import own_rows, put, replicated, rows_sharded
+from jaxssl.ops.sharding import traced_for
 from jaxssl.registry import Experiment
 from jaxssl.runs import placement, train_step
 

@@ -6,9 +6,8 @@ everything else is whole on every device. XLA places the collectives.
 """
 
 import fnmatch
-import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -99,17 +98,6 @@ def replicated(mesh: Mesh) -> NamedSharding:
 def rows_sharded(mesh: Mesh, *, axis: int = 0) -> NamedSharding:
   """The sharding of an array whose rows (axis `axis`) are split over all devices."""
   return NamedSharding(mesh, P(*[None] * axis, mesh.axis_names))
-
-
-def traced_for(mesh: Mesh, f: Callable) -> Callable:
-  """Returns `f` with the mesh in its context as it is traced, for what asks for it."""
-
-  @functools.wraps(f)
-  def call(*args):
-    with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
-      return f(*args)
-
-  return call
 
 
 def own_rows(mesh: Mesh, batch: int) -> np.ndarray:

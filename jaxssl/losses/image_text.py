@@ -20,6 +20,7 @@ from jaxssl.losses._checks import (
 )
 from jaxssl.losses.contrastive import _everything, _rows, _scaled
 from jaxssl.ops.numerics import l2_normalize
+from jaxssl.ops.sharding import traced_for
 
 WHY = "the negatives are the other pairs"
 
@@ -162,7 +163,8 @@ def ring_siglip(
   local = functools.partial(_travelled, around.axis_name, block_size)
   if mesh is not None:
     rows = PartitionSpec(around.axis_name)
-    local = jax.jit(jax.shard_map(local, mesh=mesh, in_specs=rows, out_specs=rows))
+    local = jax.shard_map(local, mesh=mesh, in_specs=rows, out_specs=rows)
+    local = traced_for(mesh, jax.jit(local))  # a step's mesh may have other axes
   return local(queries, candidates) - jnp.sum(queries * candidates, axis=1)
 
 

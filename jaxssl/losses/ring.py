@@ -35,6 +35,7 @@ from jaxssl.losses.contrastive import (
   _scaled,
 )
 from jaxssl.ops.numerics import in_turns
+from jaxssl.ops.sharding import traced_for
 
 Axes = str | tuple[str, ...] | None
 
@@ -234,7 +235,8 @@ def ring_row_terms(
   local = functools.partial(_travelled, rule, ring.axis_name, block_size)
   if mesh is not None:
     rows = PartitionSpec(ring.axis_name)
-    local = jax.jit(jax.shard_map(local, mesh=mesh, in_specs=rows, out_specs=rows))
+    local = jax.shard_map(local, mesh=mesh, in_specs=rows, out_specs=rows)
+    local = traced_for(mesh, jax.jit(local))  # a step's mesh may have other axes
   return local(queries, candidates, query_tags, candidate_tags)
 
 

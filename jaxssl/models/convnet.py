@@ -44,8 +44,13 @@ def _average_pool(x, side):
       f"{height} x {width} positions are too few for an average pool of {side}; "
       "use larger images or fewer pools."
     )
-  window, zero = (1, side, side, 1), np.zeros((), x.dtype)  # no constant, no gradient
-  return jax.lax.reduce_window(x, zero, jax.lax.add, window, window, "VALID") / side**2
+  wide = x.astype(jnp.float32) if x.dtype.itemsize < 4 else x
+  window, zero = (
+    (1, side, side, 1),
+    np.zeros((), wide.dtype),
+  )  # a tracer has no gradient
+  total = jax.lax.reduce_window(wide, zero, jax.lax.add, window, window, "VALID")
+  return (total / side**2).astype(x.dtype)
 
 
 class ConvNet(nn.Module):

@@ -4,8 +4,8 @@ On a CPU the gradient of XLA's 3x3 convolution is slow (for 512 maps of 32x32x64
 of the speed of a matrix product), slower still inside a loop, and under `vmap` over
 kernels. Here it is matrix products, made a few images at a time, so that what they need
 stays in the cache: Winograd's where these save more than they cost, otherwise of nine
-shifted copies. For 256 maps of 32x32x64 that takes half of XLA's time and its gradient a
-fifth, of 4x4x512 four fifths and two thirds. Elsewhere it is XLA's.
+shifted copies. For 256 maps of 32x32x64 that takes half of XLA's time and a fifth for
+the gradient, of 4x4x512 four fifths and two thirds. Elsewhere it is XLA's.
 """
 
 import functools
@@ -18,7 +18,7 @@ from jaxssl.ops import winograd
 
 POSITIONS = 2048  # of a chunk, measured with 32 to 512 channels
 TILED = 4096  # the same for Winograd's
-WORTH = 2**28  # products; fewer take less time than compiling Winograd's
+WORTH = 2**28  # products; fewer would need some 100 steps to make up for the compiler
 NARROW = 16  # channels; with fewer the transforms take longer than what they save
 SMALL = 32  # side of the maps that are shifted as a whole where there are no chunks
 FEW = 4  # a kernel that widens its input more than so many times has few inputs
@@ -164,7 +164,8 @@ def _pull_shifted(x, kernel, g):
 
 def _on_cpu(x, kernel, *, stride):
   tiled = stride == 1 and _worth_tiles(x, kernel)
-  images = _images_of_a_chunk(x, TILED if tiled else POSITIONS)
+  most = [TILED, POSITIONS] if tiled else [POSITIONS]
+  images = next(filter(None, (_images_of_a_chunk(x, n) for n in most)), 0)
   if images and jax.device_count() == 1:
     return in_chunks(x, kernel, stride, images, tiled)
   if max(x.shape[1:3]) <= SMALL:

@@ -52,19 +52,6 @@ def to_float(tree: PyTree) -> PyTree:
   return jax.tree.map(convert, tree)
 
 
-def on_every_device(x: jax.Array) -> jax.Array:
-  """Asks XLA to gather all rows of `x` on each device of the mesh, here and now.
-
-  What follows from them alone is then computed on every device and needs no further
-  collective, its gradient neither. Without a mesh in the context (`mesh.traced_for`),
-  and in `shard_map`, `x` is returned as it is.
-  """
-  mesh = jax.sharding.get_abstract_mesh()
-  if mesh.empty or mesh.manual_axes or mesh.size == 1:
-    return x
-  return jax.lax.with_sharding_constraint(x, jax.sharding.PartitionSpec())
-
-
 def in_turns(*arrays: jax.Array) -> jax.Array:
   """Joins arrays row by row: the first row of each, the second of each, and so on.
 

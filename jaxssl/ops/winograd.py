@@ -62,7 +62,8 @@ def pull(x: jax.Array, kernel: jax.Array, g: jax.Array) -> tuple[jax.Array, jax.
 
 def _of_kernel(kernel):
   """[4, 4, in, out]."""
-  return jnp.einsum("ai,ijco,bj->abco", KERNEL, kernel, KERNEL)
+  change = KERNEL.astype(kernel.dtype)
+  return jnp.einsum("ai,ijco,bj->abco", change, kernel, change)
 
 
 def _of_inputs(x):

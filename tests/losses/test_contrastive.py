@@ -10,7 +10,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxssl import hlo, losses, ops
 from jaxssl.errors import InputError
-from jaxssl.mesh import traced_for
+from jaxssl.ops.sharding import traced_for
 from tests import golden
 from tests.losses import common
 
@@ -306,11 +306,21 @@ def test_on_a_mesh_rows_are_gathered_once_and_change_no_device(name):
   assert found["all-gather"]["bytes"] <= rows + 4 * 2 * 64  # and one value a row
 
 
-@pytest.mark.parametrize("name", ["nt_xent", "decoupled_nt_xent"])
+@pytest.mark.parametrize("name", VIEWS)
 def test_few_rows_take_one_collective_on_a_mesh_that_is_known(name):
   rows = rows_over_devices()
   found = hlo.collectives(compiled_gradient(name, 64, None, rows, rows.mesh).as_text())
   assert found == {"all-gather": {"count": 1, "bytes": 4 * 128 * 2 * 64}}
+
+
+def test_few_rows_of_supcon_are_gathered_with_their_labels_and_that_is_all():
+  rows = rows_over_devices()
+  loss = lambda z, labels: jnp.mean(losses.supcon(z, labels, temperature=0.1))
+  gradient = jax.jit(traced_for(rows.mesh, jax.grad(loss)), out_shardings=rows)
+  z = jax.ShapeDtypeStruct((64, 128), jnp.float32, sharding=rows)
+  labels = jax.ShapeDtypeStruct((64,), jnp.int32, sharding=rows)
+  found = hlo.collectives(gradient.lower(z, labels).compile().as_text())
+  assert found == {"all-gather": {"count": 2, "bytes": 4 * 128 * 64 + 4 * 64}}
 
 
 def test_many_rows_are_compared_on_the_device_that_has_them():

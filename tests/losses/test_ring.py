@@ -13,6 +13,7 @@ from jaxssl import losses
 from jaxssl.errors import InputError
 from jaxssl.losses import ring
 from jaxssl.mesh import data_mesh, make_mesh, replicated, rows_sharded
+from jaxssl.ops.sharding import traced_for
 
 LABELS = np.array([3, 1, 3, -2, 1, 3, 7, 1], np.int32)  # a class of 1, one below 0
 VIEWS = ["nt_xent", "decoupled_nt_xent"]
@@ -224,6 +225,13 @@ def compiled_ring(name, devices, rows, block_size=None):
 
 def mebibytes(compiled):
   return compiled.memory_analysis().temp_size_in_bytes / 2**20
+
+
+def test_a_step_may_be_compiled_for_a_mesh_of_other_axes():
+  arrays, step = normal("nt_xent"), make_mesh("data=4,fsdp=2")
+  loss = functools.partial(losses.ring_nt_xent, mesh=mesh_of(8), temperature=0.2)
+  got = jax.jit(traced_for(step, loss), in_shardings=rows_sharded(step))(*arrays)
+  np.testing.assert_allclose(got, losses.nt_xent(*arrays, temperature=0.2), rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", NAMES)

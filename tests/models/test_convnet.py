@@ -9,6 +9,7 @@ import pytest
 
 from jaxssl import models
 from jaxssl.errors import InputError
+from jaxssl.models import convnet
 from jaxssl.models.convnet import Conv3x3
 from tests.models import nets
 
@@ -61,6 +62,12 @@ def test_pools_are_means_over_squares():
   assert pooled.shape == (2, 6, 4)
   corner = whole.reshape(2, 7, 5, 4)[:, 4:6, 2:4].mean((1, 2))
   np.testing.assert_allclose(pooled[:, 5], corner, atol=1e-6)
+
+
+def test_pools_of_short_numbers_are_summed_in_float32():
+  x = 1.5 + jax.random.uniform(jax.random.key(0), (1, 32, 32, 1))
+  got = convnet._average_pool(x.astype(jnp.bfloat16), 32).astype(jnp.float32)
+  np.testing.assert_allclose(got, x.mean((1, 2), keepdims=True), rtol=4e-3)
 
 
 def test_gradients_go_through_pools_in_a_compiled_step():

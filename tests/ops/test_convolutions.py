@@ -47,6 +47,18 @@ def test_winograds_products_and_gradients_are_xlas_convolution(shape, channels):
   jax.tree.map(close, got(x, kernel), theirs(x, kernel))
 
 
+def test_winograds_products_of_long_numbers():
+  with jax.enable_x64(True):
+    x, kernel = (
+      a.astype(jnp.float64) for a in (values((2, 4, 4, 3)), values((3, 3, 3, 2)))
+    )
+    got, theirs = (
+      convolutions.in_chunks(x, kernel, 1, 1, True),
+      convolutions.convolution(x, kernel),
+    )
+    np.testing.assert_allclose(got, theirs, rtol=1e-12, atol=1e-12)
+
+
 def test_winograds_products_are_as_accurate_as_the_plain_sums():
   """Both against float64, of many channels and with a mean far from zero."""
   x, kernel = values((2, 8, 8, 512)) + 1, values((3, 3, 512, 16), 1)
@@ -65,6 +77,8 @@ def test_winograds_products_are_as_accurate_as_the_plain_sums():
     ((256, 32, 32), (64, 64), 2, False),
     ((256, 32, 32), (3, 64), 1, False),  # few channels
     ((256, 7, 7), (512, 512), 1, False),  # no tiles
+    ((256, 4, 4), (512, 512), 1, True),  # a chunk of tiles, two smaller ones
+    ((48, 8, 8), (256, 256), 1, True),
     ((64, 8, 8), (32, 32), 1, False),  # little to do
   ],
 )
