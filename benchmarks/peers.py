@@ -10,8 +10,9 @@ backward, SGD; a batch of 256, float32. And the augmentation alone, on one core.
 
 Each competitor is a process of its own. They take turns for a few steps; whose turn it
 isn't is stopped, its helpers too, so that none works ahead or disturbs the others. The
-ratios are medians over the rounds. The training is compared twice, the second time with
-memory in huge pages for all (`GLIBC_TUNABLES`). Writes `benchmarks/results/peers.md`.
+ratios are medians over the rounds. Ours and lightly's training are compared twice, the
+second time with memory in huge pages for both (`GLIBC_TUNABLES`). Writes
+`benchmarks/results/peers.md`.
 """
 
 import argparse

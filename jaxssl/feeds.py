@@ -69,7 +69,7 @@ def resident_feed(experiment: Experiment, mesh: Mesh) -> Feed:
   placed, whole = placement(experiment, mesh), replicated(mesh)
   rows = rows_sharded(mesh, axis=1)
   scanned = jax.jit(
-    core.scan_steps(traced_for(mesh, _step(experiment, mesh)), k),
+    core.scan_steps(traced_for(mesh, _step(experiment)), k),
     donate_argnums=0,
     in_shardings=(placed, whole, rows),
     out_shardings=(placed, whole),
@@ -139,7 +139,7 @@ def host_step(
     unroll: see `runs.train_step`; without measures only.
   """
   placed = placement(experiment, mesh)
-  step = _step(experiment, mesh) if measures else train_step(experiment, unroll=unroll)
+  step = _step(experiment) if measures else train_step(experiment, unroll=unroll)
   return jax.jit(
     traced_for(mesh, step),
     donate_argnums=0,
@@ -171,13 +171,12 @@ def spans(
     start += steps
 
 
-def _step(experiment, mesh):
+def _step(experiment):
   """The training step, measuring the features at the steps that are logged."""
   method, run = experiment.method, experiment.run
   due = {"every": run.log_every, "last": run.steps}
   step = train_step(experiment)
-  whole = lambda x: jax.lax.with_sharding_constraint(x, replicated(mesh))
-  return measured(step, method, experiment.views, **due, seeds=run.seeds, whole=whole)
+  return measured(step, method, experiment.views, **due, seeds=run.seeds)
 
 
 def _sizes(experiment):

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxssl import core, evals
 from jaxssl.core import Method, Step, TrainState
 from jaxssl.models.siamese import draw_views
+from jaxssl.ops.sharding import on_every_device
 
 PyTree = Any
 PREFIX = "measure/"
@@ -30,7 +31,6 @@ def measured(
   every: int,
   last: int,
   seeds: int = 1,
-  whole: Callable = lambda features: features,
 ) -> Step:
   """Returns `step` with measures of the features among its metrics.
 
@@ -51,14 +51,13 @@ def measured(
       other: under `vmap` a condition computes both branches, and several spectra at a
       time wait for ever for threads that they hold themselves, on a CPU with no fewer
       devices than cores (jaxlib 0.10).
-    whole: features -> the same on every device; a spectrum of rows that are split
-      over devices costs hundreds of collectives.
 
   Returns:
     A step that gives the same state; the names of its measures start with "measure/".
   """
 
-  seen = method._replace(encode=lambda *args: whole(method.encode(*args)))
+  # A spectrum of rows that are split over devices costs hundreds of collectives.
+  seen = method._replace(encode=lambda *args: on_every_device(method.encode(*args)))
 
   def measure(due, state, after, inputs):
     keys = core.row_keys(state, len(jax.tree.leaves(inputs)[0]))

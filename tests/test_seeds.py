@@ -16,6 +16,7 @@ from jaxssl import cli, evals, feeds, results, runs, seeds, train
 from jaxssl.errors import InputError
 from jaxssl.log import read_metrics
 from jaxssl.mesh import data_mesh, make_mesh
+from jaxssl.ops.sharding import traced_for
 
 TOY = str(pathlib.Path(__file__).parent / "toy.py") + ":toy"
 ONE = data_mesh(jax.devices()[:1])
@@ -81,7 +82,7 @@ def test_the_measures_stay_under_their_condition():
   experiment = three()
   state = jax.eval_shape(runs.first_state(experiment))
   batch = jax.eval_shape(lambda: runs.example_batch(experiment, 32))
-  step = feeds._step(experiment, ONE)
+  step = feeds._step(experiment)
   outside = jax.make_jaxpr(step)(state, batch).jaxpr.eqns
   names = [equation.primitive.name for equation in outside]
   assert not {"cond", "svd"} & set(names)
@@ -95,7 +96,7 @@ def test_no_spectra_are_made_at_the_same_time():
   experiment = three()
   state = jax.eval_shape(runs.first_state(experiment))
   batch = jax.eval_shape(lambda: runs.example_batch(experiment, 32))
-  step = jax.jit(feeds._step(experiment, data_mesh(jax.devices()[:2])))
+  step = jax.jit(traced_for(data_mesh(jax.devices()[:2]), feeds._step(experiment)))
   text = step.lower(state, batch).as_text()
   shapes = re.findall(r"@lapack_sgesdd\w*\(.*?\) \{.*?: \(tensor<([\dx]+)xf32>", text)
   assert shapes and all(shape.count("x") == 1 for shape in shapes)

@@ -9,7 +9,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh
 
 from jaxssl.losses import _streaming, ring
 from jaxssl.losses._checks import (
@@ -20,7 +20,6 @@ from jaxssl.losses._checks import (
 )
 from jaxssl.losses.contrastive import _everything, _rows, _scaled
 from jaxssl.ops.numerics import l2_normalize
-from jaxssl.ops.sharding import traced_for
 
 WHY = "the negatives are the other pairs"
 
@@ -161,11 +160,8 @@ def ring_siglip(
   _check(logit_scale, block_size)
   queries, candidates = _with_bias(image, text, logit_scale, logit_bias)
   local = functools.partial(_travelled, around.axis_name, block_size)
-  if mesh is not None:
-    rows = PartitionSpec(around.axis_name)
-    local = jax.shard_map(local, mesh=mesh, in_specs=rows, out_specs=rows)
-    local = traced_for(mesh, jax.jit(local))  # a step's mesh may have other axes
-  return local(queries, candidates) - jnp.sum(queries * candidates, axis=1)
+  over_rows = ring._on_rows(around, local)
+  return over_rows(queries, candidates) - jnp.sum(queries * candidates, axis=1)
 
 
 def _check(logit_scale, block_size):

@@ -233,11 +233,16 @@ def ring_row_terms(
   ring = _ring(mesh, axis_name, block_size)
   _check_rows(ring, 1, "no rows have no terms", queries=queries, candidates=candidates)
   local = functools.partial(_travelled, rule, ring.axis_name, block_size)
-  if mesh is not None:
-    rows = PartitionSpec(ring.axis_name)
-    local = jax.shard_map(local, mesh=mesh, in_specs=rows, out_specs=rows)
-    local = traced_for(mesh, jax.jit(local))  # a step's mesh may have other axes
-  return local(queries, candidates, query_tags, candidate_tags)
+  return _on_rows(ring, local)(queries, candidates, query_tags, candidate_tags)
+
+
+def _on_rows(ring, local):
+  """A device's function as one of all rows; as it is where per-device code runs."""
+  if ring.mesh is None:
+    return local
+  rows = PartitionSpec(ring.axis_name)
+  mapped = jax.shard_map(local, mesh=ring.mesh, in_specs=rows, out_specs=rows)
+  return traced_for(ring.mesh, jax.jit(mapped))  # a step's mesh may have other axes
 
 
 def _attract_views(rule, z_a, z_b, temperature, ring):

@@ -52,7 +52,7 @@ def to_float(tree: PyTree) -> PyTree:
   return jax.tree.map(convert, tree)
 
 
-def in_turns(*arrays: jax.Array) -> jax.Array:
+def in_turns(*arrays: jax.Array, axis: int = 0) -> jax.Array:
   """Joins arrays row by row: the first row of each, the second of each, and so on.
 
   On a mesh that splits the rows none changes its device, as it would if one array came
@@ -60,10 +60,12 @@ def in_turns(*arrays: jax.Array) -> jax.Array:
 
   Args:
     *arrays: of one shape, [rows, ...].
+    axis: that of the rows.
 
   Returns:
     [rows * arrays, ...].
   """
-  x = jnp.stack(arrays, axis=1)
-  rows = x.shape[0] * x.shape[1]  # not -1: a table may have no categorical columns
-  return x.reshape(rows, *x.shape[2:])
+  x = jnp.stack(arrays, axis=axis + 1)
+  before, (rows, count), after = x.shape[:axis], x.shape[axis:][:2], x.shape[axis + 2 :]
+  # not -1: a table may have no categorical columns
+  return x.reshape(*before, rows * count, *after)

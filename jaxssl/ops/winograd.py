@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxssl.ops.numerics import in_turns
+
 KERNEL = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]], np.float32)
 """The paper's G: a kernel's line of three as four values."""
 
@@ -30,9 +32,9 @@ def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
   tiles = [_outputs([pair[j] for pair in columns]) for j in range(2)]
   shape = len(x), x.shape[1] // 2, x.shape[2] // 2, kernel.shape[-1]
   rows = [
-    _in_turns([tiles[j][i].reshape(shape) for j in range(2)], 2) for i in range(2)
+    in_turns(*(tiles[j][i].reshape(shape) for j in range(2)), axis=2) for i in (0, 1)
   ]
-  return _in_turns(rows, 1)
+  return in_turns(*rows, axis=1)
 
 
 def pull(x: jax.Array, kernel: jax.Array, g: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -104,7 +106,7 @@ def _overlapped(values, axis):
   a, b, c, d = values
   before = lambda x: _shifted(x, axis, (1, 0))
   after = lambda x: _shifted(x, axis, (0, 1))
-  return _in_turns([b - c + d - before(d), b + c - a + after(a)], axis)
+  return in_turns(b - c + d - before(d), b + c - a + after(a), axis=axis)
 
 
 def _shifted(x, axis, pads):
@@ -113,10 +115,3 @@ def _shifted(x, axis, pads):
   widths[axis] = pads
   start = pads[1]
   return jax.lax.slice_in_dim(jnp.pad(x, widths), start, start + x.shape[axis], 1, axis)
-
-
-def _in_turns(pair, axis):
-  """Joins two arrays line by line."""
-  first, _ = pair
-  shape = *first.shape[:axis], 2 * first.shape[axis], *first.shape[axis + 1 :]
-  return jnp.stack(pair, axis + 1).reshape(shape)
